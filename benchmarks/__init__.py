@@ -1,0 +1,1 @@
+"""The fast paths of the library against their peers: ``python -m benchmarks``."""

@@ -1,0 +1,200 @@
+"""Sphinx extension of the book: pages made from data while it builds, and links to the package's names.
+
+The tables are written from the ledger and the benchmarks, and typed nowhere. They go into ``_generated``, beside the
+pages that include them.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import replearn_course
+from replearn_course.files import atomic_write
+
+DOCUMENTS = {
+    "D0": "Embedding of collections",
+    "D1": "Self-supervised learning with VICReg",
+    "D2": "Metric learning",
+    "D3": "Siamese and triplet networks",
+}
+KINDS = {"result": "its own result", "quoted": "quoted from another paper", "fact": "a fact or setting"}
+
+# The order of the API page: as data flows. A module that is not named here follows in alphabetical order.
+FLOW = (
+    "scale",
+    "data",
+    "networks",
+    "losses",
+    "methods",
+    "training",
+    "probes",
+    "experiments",
+    "results",
+    "plots",
+    "slider",
+    "checks",
+)
+NOT_API = {"cli", "ledger"}
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.connect("config-inited", lambda app, config: generate(Path(app.srcdir)))
+    app.connect("missing-reference", resolve_own_name)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def generate(book: Path) -> None:
+    """Write every generated page."""
+    from replearn_course import results
+
+    benchmarks = book.parent / "benchmarks" / "results.json"
+    pages = {
+        "measured": measured(results.results()),
+        "claims": claims(results.claims()),
+        "benchmarks": speed(json.loads(benchmarks.read_text()) if benchmarks.exists() else []),
+        "api": api(),
+    }
+    for name, text in pages.items():
+        path = book / "_generated" / f"{name}.md"
+        if not path.exists() or path.read_text() != text:
+            atomic_write(path, text)
+
+
+def measured(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All measurements, beside what the documents claim."""
+    if not rows:
+        return "No run is in the ledger yet. `replearn run mnist-triplet-2d` adds one.\n"
+    return table(
+        ["Experiment", "Metric", "Claimed", "Measured", "Seeds", "Data", "Scale", "Device", "Protocol", "Date"],
+        (
+            [
+                code(row["experiment"]),
+                escape(row["metric"]),
+                " ".join(filter(None, [number(row.get("claimed")), in_brackets(row.get("document"))])),
+                value(row.get("value"), row.get("spread")),
+                number(row.get("seeds")),
+                escape(row.get("data")),
+                escape(row.get("scale")),
+                escape(row.get("device")),
+                escape(row.get("protocol")),
+                escape(str(row.get("date") or "")[:10]),
+            ]
+            for row in rows
+        ),
+    )
+
+
+def claims(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Every number of the documents, by document and place, with the protocols and our readings below each table."""
+    parts = []
+    for document, title in DOCUMENTS.items():
+        own = [row for row in rows if row["document"] == document]
+        if not own:
+            continue
+        parts.append(f"### {document}: {title}\n\n{len(own)} numbers.\n")
+        places: dict[str, list[Mapping[str, Any]]] = {}
+        for row in own:
+            places.setdefault(re.sub(r", rows? .*", "", row["place"]), []).append(row)
+        parts.extend(claims_of_place(place, group) for place, group in places.items())
+    return "\n".join(parts)
+
+
+def claims_of_place(place: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    notes: dict[str, int] = {}
+    lines = []
+    for row in rows:
+        note = notes.setdefault(row["reading"], len(notes) + 1) if row["reading"] else ""
+        unit = "" if row["unit"] in ("fraction", "count", "ratio", "") else f" {escape(row['unit'])}"
+        system = ", ".join(filter(None, [escape(row["system"]), escape(row["dataset"])]))
+        kind = escape(KINDS.get(row["kind"], row["kind"]))
+        source = f": {escape(row['source'])}" if row.get("source") else ""
+        lines.append(
+            [system, escape(row["metric"]), value(row["value"], row["spread"]) + unit, kind + source, str(note)]
+        )
+    protocols = dict.fromkeys(row["protocol"] for row in rows if row["protocol"])
+    text = f"**{escape(place[:1].upper() + place[1:])}**\n\n"
+    text += table(["System, data", "Metric", "Value", "Kind", "Note"], lines)
+    text += "".join(f"\nProtocol as stated: {escape(protocol)}.\n" for protocol in protocols)
+    if notes:
+        text += "\n" + "".join(f"{i}. {escape(note)}\n" for note, i in notes.items())
+    return text
+
+
+def speed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The benchmarks: ours beside the peer's, of one interleaved run."""
+    if not rows:
+        return "Not measured here yet: `make bench` writes `benchmarks/results.json`, and the next build shows it.\n"
+    text = table(
+        ["What", "Against", "Ours, s", "Peer, s", "Times faster", "Ours, MiB", "Peer, MiB"],
+        (
+            [escape(row["name"]), escape(row["peer"])]
+            + [number(row.get(key)) for key in ("ours_s", "peer_s", "ratio", "ours_mib", "peer_mib")]
+            for row in rows
+        ),
+    )
+    machines = dict.fromkeys((row["machine"], str(row["date"])[:10]) for row in rows)
+    return text + "".join(f"\nMeasured on {escape(machine)}, {escape(date)}.\n" for machine, date in machines)
+
+
+def api() -> str:
+    """One section for each public module that the package has."""
+    found = {m.name for m in pkgutil.iter_modules(replearn_course.__path__) if m.name[0] != "_"} - NOT_API
+    order = [name for name in FLOW if name in found] + sorted(found.difference(FLOW))
+    return "\n".join(
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: replearn_course.{name}\n   :members:\n```\n" for name in order
+    )
+
+
+def resolve_own_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Resolve what Sphinx cannot: a name of the package that is public elsewhere, or that the page does not show.
+
+    ``replearn_course.losses.triplet.TripletLoss`` (where it is defined) links to ``replearn_course.losses.TripletLoss``
+    (where it is public). Constants and type aliases stay plain code. A name that the package lacks stays an error.
+    """
+    from sphinx.util.nodes import make_refnode
+
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py":
+        return None
+    package, *path = target.split(".") if target.startswith("replearn_course.") else ["", target]
+    name = path[-1]
+    for end in range(1, len(path)):
+        public = ".".join([package, *path[:end], name])
+        if entry := env.get_domain("py").objects.get(public):
+            return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, public)
+    modules = [module for key, module in sys.modules.items() if key.startswith("replearn_course.")]
+    return contnode if any(hasattr(module, name) for module in modules) else None
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def escape(text: Any) -> str:
+    """Plain text as Markdown that shows it."""
+    return re.sub(r"([\\`*_{}\[\]<>$|#~^])", r"\\\1", str(text if text is not None else "").replace("\n", " "))
+
+
+def code(text: Any) -> str:
+    return f"`{text}`"
+
+
+def number(cell: Any) -> str:
+    """A number to four significant digits; text, which says its own precision, as it stands."""
+    return f"{cell:.4g}" if isinstance(cell, float) else escape(cell)
+
+
+def value(cell: Any, spread: Any = None) -> str:
+    return number(cell) + (f" ± {number(spread)}" if spread not in (None, "") else "")
+
+
+def in_brackets(text: Any) -> str:
+    return f"({escape(text)})" if text else ""

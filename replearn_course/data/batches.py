@@ -1,0 +1,130 @@
+"""What a training loop iterates over: batches as a function of (seed, epoch, step), so that there is no state to save.
+
+A loop that was cut off asks for ``epoch(e, start=s)`` and gets exactly the batches that it had not seen.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from replearn_course.data.images import ImageSet, to_float
+from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
+from replearn_course.errors import ReplearnError
+
+__all__ = ["Batches", "PKBatches", "PairBatches", "TripletBatches"]
+
+Views = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def _seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for each tuple of small numbers."""
+    seed = 0
+    for n in numbers:
+        seed = (seed * 1_000_003 + n + 1) % 2**63
+    return torch.Generator().manual_seed(seed)
+
+
+class Batches(ABC):
+    """One epoch after another of batches made on the device from one :class:`ImageSet`.
+
+    Args:
+        data: images and labels, on the device where the batches are wanted.
+        seed: decides order, draws and views.
+        views: changes the images of a batch at random, such as :class:`~replearn_course.data.views.RandomAffine`.
+    """
+
+    def __init__(self, data: ImageSet, *, seed: int = 0, views: Views | None = None) -> None:
+        self.data, self.seed, self.views = data, seed, views
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    @abstractmethod
+    def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of an epoch as CPU tensors: indices ``(B, m)`` first, then what else the method wants."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of an epoch, from step ``start`` on.
+
+        Yields:
+            m tensors of images ``(B, C, H, W)`` float in [0, 1], then the rest of the batch.
+        """
+        device = self.data.images.device
+        for step, (indices, *rest) in enumerate(self.batches_of(_seeded(self.seed, epoch))):
+            if step < start:
+                continue
+            images = to_float(self.data.images[indices.T.flatten().to(device)])  # (m B, C, H, W)
+            if self.views is not None:
+                images = self.views(images, _seeded(self.seed, epoch, step + 1))
+            yield *images.chunk(indices.shape[1]), *(tensor.to(device) for tensor in rest)
+
+
+class TripletBatches(Batches):
+    """Random triplets: ``(anchor, positive, negative)`` images, each image of the data an anchor once an epoch."""
+
+    def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
+        super().__init__(data, seed=seed, views=views)
+        self.batch_size = _positive(batch_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """See :class:`Batches`."""
+        for triplets in random_triplets(self.data.labels, generator).split(self.batch_size):
+            yield (triplets,)
+
+
+class PairBatches(Batches):
+    """Random pairs: ``(first, second)`` images and ``same`` ``(B,)`` bool, half of them of one class."""
+
+    def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
+        super().__init__(data, seed=seed, views=views)
+        self.batch_size = _positive(batch_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """See :class:`Batches`."""
+        pairs, same = random_pairs(self.data.labels, generator)
+        yield from zip(pairs.split(self.batch_size), same.split(self.batch_size), strict=True)
+
+
+class PKBatches(Batches):
+    """P classes × K images: images ``(P K, C, H, W)`` and their labels ``(P K,)``."""
+
+    def __init__(
+        self,
+        data: ImageSet,
+        p: int,
+        k: int,
+        *,
+        seed: int = 0,
+        views: Views | None = None,
+        n_batches: int | None = None,
+    ) -> None:
+        super().__init__(data, seed=seed, views=views)
+        self.p, self.k = p, k
+        self.n_batches = n_batches or max(1, len(data) // (p * k))
+        pk_batches(data.labels, p, k, torch.Generator(), 1)  # complains now, not in the first epoch
+        self.labels = data.labels.cpu()
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """See :class:`Batches`."""
+        for indices in pk_batches(self.labels, self.p, self.k, generator, self.n_batches):
+            yield indices[:, None], self.labels[indices]
+
+
+def _positive(batch_size: int) -> int:
+    if batch_size < 1:
+        raise ReplearnError(f"batch_size: expected 1 or more, got {batch_size}")
+    return batch_size

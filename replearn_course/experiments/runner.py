@@ -1,0 +1,267 @@
+"""``run``: an experiment with several seeds becomes a run folder, whatever happens on the way.
+
+The folder holds ``settings.json``, for each seed ``seed-S/`` (checkpoint, history, weights, metrics), ``figures/``, ``report.txt``
+and, when all is done, ``result.json``. Each file is whole or absent, so a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from replearn_course import __version__
+from replearn_course.data import Splits, load
+from replearn_course.data.batches import Batches
+from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.experiments.registry import Experiment, find
+from replearn_course.files import atomic_write, load_weights, read_json, save_weights, write_json
+from replearn_course.results import claim, table
+from replearn_course.scale import Setting, banner, choose, machine_gflops, machine_name
+from replearn_course.training import History, fit
+
+__all__ = ["Context", "Interrupted", "run"]
+
+
+class Interrupted(Exception):
+    """Training was asked to end; what was computed is in the run folder."""
+
+
+@dataclasses.dataclass
+class Context:
+    """What an experiment is given for one seed.
+
+    Attributes:
+        setting: scale, device, precision, threads.
+        data: the splits, on the device.
+        seed: of initial weights, order, draws and views.
+        folder: of this seed.
+        resume: go on from what the folder holds.
+    """
+
+    setting: Setting
+    data: Splits
+    seed: int
+    folder: Path
+    resume: bool
+    progress: bool = True
+
+    def fit(self, method: torch.nn.Module, batches: Batches, optimizer: Any, *, name: str = "", **arguments: Any) -> History:
+        """Train with a checkpoint in the folder, and keep history and weights under ``name``.
+
+        Raises:
+            Interrupted: when training was asked to end.
+        """
+        stem = f"{name}-" if name else ""
+        history = fit(
+            method,
+            batches,
+            optimizer,
+            setting=self.setting,
+            checkpoint=self.folder / f"{stem}last.pt",
+            resume=self.resume,
+            progress=self.progress,
+            **arguments,
+        )
+        if history.stopped == "interrupted":
+            raise Interrupted
+        history.save(self.folder / f"{stem}history.csv")
+        save_weights(self.folder / f"{stem}model.safetensors", method.state_dict(), {"replearn": __version__})
+        return history
+
+    def restore(self, method: torch.nn.Module, name: str = "") -> torch.nn.Module:
+        """Give a method the weights that this seed ended with."""
+        method.load_state_dict(load_weights(self.folder / f"{name}-model.safetensors" if name else self.folder / "model.safetensors"))
+        return method.to(self.setting.device).eval()
+
+
+def run(
+    name: str,
+    *,
+    setting: Setting | None = None,
+    seeds: int = 3,
+    out: Path | str = "runs",
+    resume: bool = False,
+    overrides: dict[str, str] | None = None,
+    progress: bool = True,
+    say: Any = print,
+) -> dict[str, Any]:
+    """Run an experiment and write its run folder.
+
+    Args:
+        name: of the experiment.
+        setting: scale, device, precision, threads; by default chosen from the environment and the machine.
+        seeds: how many, from 0 on.
+        out: the folder of the run folders.
+        resume: go on with the newest unfinished run of this experiment and scale.
+        overrides: settings by name, as text.
+        progress: show bars.
+        say: where lines go.
+
+    Returns:
+        The result, as in ``result.json``.
+
+    Raises:
+        ReplearnError: for an unknown experiment or setting, data that is absent, or a run of other settings to resume.
+        Interrupted: when training was asked to end.
+    """
+    experiment = find(name)
+    if seeds < 1:
+        raise ReplearnError(f"seeds: expected 1 or more, got {seeds}")
+    setting = setting or choose()
+    torch.set_num_threads(setting.threads)
+    module = importlib.import_module(f"replearn_course.experiments.{experiment.module}")
+    settings = _settings(module, experiment, setting.scale, overrides or {})
+    data = load(experiment.data, setting.scale)
+    say(banner(setting, data.name))
+    described = {
+        "experiment": name,
+        "scale": setting.scale,
+        "device": machine_name(setting.device),
+        "precision": setting.precision,
+        "threads": setting.threads,
+        "data": data.name,
+        "settings": dataclasses.asdict(settings),
+    }
+    folder, resumed = _folder(Path(out), described, resume)
+    say(f"run folder: {folder}" + (" (resumed)" if resumed else ""))
+    data = data.to(setting.device)
+
+    outcomes = []
+    for seed in range(seeds):
+        context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress)
+        done = context.folder / "metrics.json"
+        if done.exists():
+            outcomes.append(read_json(done))
+            continue
+        context.folder.mkdir(parents=True, exist_ok=True)
+        say(f"seed {seed}")
+        start = time.perf_counter()
+        torch.manual_seed(seed)
+        outcome = module.run(context, settings)
+        outcome["wall_seconds"] = round(time.perf_counter() - start, 1)
+        write_json(done, outcome)
+        outcomes.append(outcome)
+
+    result = _result(experiment, described, settings, outcomes, setting)
+    first = Context(setting, data, 0, folder / "seed-0", True, progress)
+    for stem, figure in module.figures(first, settings):
+        _save_figure(folder / "figures" / f"{stem}.png", figure)
+    text = table([{**metric, "document": experiment.document} for metric in result["metrics"]])
+    note = f"{data.name}, scale {setting.scale}, {seeds} seed{'s' if seeds > 1 else ''}, mean ± standard deviation"
+    atomic_write(folder / "report.txt", f"{experiment.title}\n{note}\n\n{text}\n\n{result['protocol']}\n")
+    write_json(folder / "result.json", result)
+    say(f"\n{experiment.title}\n{note}\n\n{text}")
+    return result
+
+
+def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides: dict[str, str]) -> Any:
+    """The defaults, what the experiment and the scale change in them, and what the user changes."""
+    fields = {field.name: field for field in dataclasses.fields(module.Settings)}
+    settings = module.Settings(**{**experiment.settings, **experiment.scales.get(scale, {})})
+    for name, text in overrides.items():
+        if name not in fields:
+            raise unknown_name("setting", name, fields)
+        now = getattr(settings, name)
+        kind = type(now) if now is not None else int
+        try:
+            value = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
+        except ValueError:
+            raise ReplearnError(f"{name}: expected {kind.__name__}, got {text!r}") from None
+        settings = dataclasses.replace(settings, **{name: value})
+    return settings
+
+
+def _folder(out: Path, described: dict[str, Any], resume: bool) -> tuple[Path, bool]:
+    """A new folder, or the newest unfinished one of the same experiment and scale."""
+    stem = f"{described['experiment']}-{described['scale']}"
+    number = lambda folder: int(folder.name.removeprefix(stem).lstrip("-") or 1)  # noqa: E731
+    there = [f for f in out.glob(f"{stem}*") if f.name.removeprefix(stem).lstrip("-").isdecimal() or f.name == stem]
+    there.sort(key=number)
+    unfinished = [f for f in there if (f / "settings.json").exists() and not (f / "result.json").exists()]
+    if resume and unfinished:
+        before = read_json(unfinished[-1] / "settings.json")
+        for key in ("settings", "data", "precision"):
+            if before[key] != described[key]:
+                raise ReplearnError(
+                    f"{unfinished[-1]} was begun with other {key}: {_difference(before[key], described[key])}; "
+                    "resume with the same, or start a new run without --resume"
+                )
+        return unfinished[-1], True
+    folder = out / (f"{stem}-{number(there[-1]) + 1}" if there else stem)
+    write_json(folder / "settings.json", described)
+    return folder, False
+
+
+def _difference(before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return ", ".join(f"{k} {before.get(k)} then, {now.get(k)} now" for k in now if before.get(k) != now.get(k))
+    return f"{before} then, {now} now"
+
+
+def _result(
+    experiment: Experiment, described: dict[str, Any], settings: Any, outcomes: Sequence[dict[str, Any]], setting: Setting
+) -> dict[str, Any]:
+    metrics = []
+    for metric in experiment.metrics:
+        values = [outcome["metrics"][metric.name] for outcome in outcomes]
+        stated = claim(metric.claim) if metric.claim else None
+        metrics.append(
+            {
+                "metric": metric.title,
+                "name": metric.name,
+                "value": statistics.fmean(values),
+                "spread": statistics.stdev(values) if len(values) > 1 else None,
+                "values": values,
+                "unit": metric.unit,
+                "claim": metric.claim,
+                "claimed": stated["value"] if stated else None,
+            }
+        )
+    return {
+        **described,
+        "title": experiment.title,
+        "document": experiment.document,
+        "chapter": experiment.chapter,
+        "protocol": experiment.protocol.format(**dataclasses.asdict(settings)),
+        "seeds": len(outcomes),
+        "metrics": metrics,
+        "outcomes": outcomes,
+        "gflops": machine_gflops(setting.device),
+        "versions": {"replearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "commit": _commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package is read from, if it is one."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        )
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _save_figure(path: Path, figure: Any) -> None:
+    import io
+
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, facecolor="white", bbox_inches="tight")
+    plt.close(figure)
+    atomic_write(path, buffer.getvalue())

@@ -1,0 +1,160 @@
+"""Files are written whole or not at all, and read without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replearn_course.errors import ReplearnError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "atomic_write",
+    "load_checkpoint",
+    "load_weights",
+    "read_csv",
+    "read_json",
+    "save_checkpoint",
+    "save_weights",
+    "write_csv",
+    "write_json",
+]
+
+
+def atomic_write(path: Path | str, data: bytes | str) -> Path:
+    """Write beside the target, flush to the disk, rename: the old file or the new one, never half of one.
+
+    Raises:
+        ReplearnError: when the disk is full or the folder cannot be written; the old file is left as it was.
+    """
+    path = Path(path)
+    content = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        kept = "; the file that stood there is unchanged" if path.exists() else ""
+        raise ReplearnError(f"cannot write {path}: {error.strerror or error}{kept}") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # not every system can flush a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    return path
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write a value as readable JSON."""
+    return atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ReplearnError: when the file is absent or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReplearnError(f"no such file: {path}") from None
+    except ValueError as error:
+        raise ReplearnError(f"{path} is not valid JSON ({error}): it is damaged or not ours") from error
+
+
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write rows as CSV; the columns are the keys in the order in which they first appear."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return atomic_write(path, text.getvalue())
+
+
+def read_csv(path: Path | str) -> list[dict[str, str]]:
+    """Read a CSV file with a header as a list of rows."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def save_weights(path: Path | str, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a state dict as safetensors: plain tensors that any framework reads, and no code."""
+    from safetensors.torch import save
+
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
+    return atomic_write(path, save(tensors, dict(metadata or {})))
+
+
+def load_weights(path: Path | str) -> dict[str, Tensor]:
+    """Read a state dict from safetensors.
+
+    Raises:
+        ReplearnError: when the file is absent, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = Path(path)
+    if not path.is_file():
+        raise ReplearnError(f"no such file: {path}")
+    try:
+        return load(path.read_bytes())
+    except SafetensorError as error:
+        raise ReplearnError(f"{path} cannot be read as safetensors ({error}): truncated or damaged?") from error
+
+
+def save_checkpoint(path: Path | str, state: Mapping[str, Any]) -> Path:
+    """Write all that a training loop needs to continue."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return atomic_write(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, with its checksums verified first and no code run.
+
+    Raises:
+        ReplearnError: when the file is absent, truncated, altered or holds anything but plain data.
+    """
+    import pickle
+
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise ReplearnError(f"no such file: {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch itself loads a flipped byte without a word
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ReplearnError(f"{path} is not a whole checkpoint ({error}): truncated or damaged") from error
+    if damaged:
+        raise ReplearnError(f"{path} is damaged: the checksum of {damaged} does not match")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+        raise ReplearnError(f"{path} is not a checkpoint of replearn: {str(error).splitlines()[0]}") from error

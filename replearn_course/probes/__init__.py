@@ -1,0 +1,29 @@
+"""What a representation is worth: probes of frozen embeddings.
+
+Every probe takes embeddings ``(N, d)`` and integer labels ``(N,)``, leaves its input as it was, states its protocol in
+its result, and gives rates as fractions in [0, 1].
+"""
+
+from replearn_course.probes.embed import embed
+from replearn_course.probes.knn import KNN, knn
+from replearn_course.probes.linear import LinearProbe, linear_probe
+from replearn_course.probes.report import Report, Row, report
+from replearn_course.probes.retrieval import Retrieval, retrieval
+from replearn_course.probes.verification import Verification, accuracy_at, choose_threshold, verification
+
+__all__ = [
+    "KNN",
+    "LinearProbe",
+    "Report",
+    "Retrieval",
+    "Row",
+    "Verification",
+    "accuracy_at",
+    "choose_threshold",
+    "embed",
+    "knn",
+    "linear_probe",
+    "report",
+    "retrieval",
+    "verification",
+]
