@@ -206,33 +206,29 @@ def sources() -> Path:
     )
 
 
-def resolve(target: str | None) -> list[str]:
+def resolve(target: str) -> list[str]:
     """Full names of the exercises that a target means.
 
     Args:
-        target: ``"ch04"``, ``"ch04.triplet_loss"``, ``"triplet_loss"``, a file such as ``"ch04_triplet.py"``, or None
-            for all.
+        target: ``"ch04"``, ``"ch04.triplet_loss"``, ``"triplet_loss"`` or a file such as ``"ch04_triplet.py"``.
 
     Raises:
         ReplearnError: naming the nearest targets.
     """
     by_chapter = {c.name: c.exercises for c in chapters().values()}
+    chapter = Path(target).name[:4] if re.fullmatch(r"ch\d\d_\w+\.py", Path(target).name) else target
+    if chapter in by_chapter:
+        return by_chapter[chapter]
     every = [name for names in by_chapter.values() for name in names]
-    if target is None:
-        return every
-    if target in by_chapter:
-        return by_chapter[target]
-    if re.fullmatch(r"ch\d\d_\w+\.py", Path(target).name) and Path(target).name[:4] in by_chapter:
-        return by_chapter[Path(target).name[:4]]
     found = [name for name in every if target in (name, name.split(".")[1])]
     if not found:
         raise unknown_name("exercise", target, [*by_chapter, *every, *(n.split(".")[1] for n in every)])
     return found
 
 
-def digest(cells: list[Cell]) -> dict[str, str]:
+def digest(source: str) -> dict[str, str]:
     """For each exercise of a script a fingerprint of its cells; ``""`` stands for all that is outside of exercises."""
     texts: dict[str, str] = {}
-    for cell in cells:
+    for cell in parse(source):
         texts[cell.exercise] = texts.get(cell.exercise, "") + cell.raw
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

@@ -43,7 +43,7 @@ def missing_sources(book: Path) -> list[str]:
     import yaml
 
     toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
-    names = [toc["root"]] + [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    names = [toc["root"]] + [chapter["file"] for part in toc.get("parts", []) for chapter in part["chapters"]]
     missing = [name for name in names if not any((book / f"{name}{end}").exists() for end in (".md", ".ipynb"))]
     hints = [f"book/{name}.ipynb or .md (a chapter is recorded with tools/record.py)" for name in missing]
     if not (book / "images" / "home.png").exists():

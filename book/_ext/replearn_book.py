@@ -16,6 +16,7 @@ from typing import Any
 
 import replearn_course
 from replearn_course.files import atomic_write
+from replearn_course.results import format_value
 
 DOCUMENTS = {
     "D0": "Embedding of collections",
@@ -69,25 +70,36 @@ def generate(book: Path) -> None:
 def measured(rows: Sequence[Mapping[str, Any]]) -> str:
     """All measurements, beside what the documents claim."""
     if not rows:
-        return "No run is in the ledger yet. `replearn run mnist-triplet-2d` adds one.\n"
+        return "No run is in the ledger yet. `replearn run mnist-triplet-2d --record` adds one.\n"
     return table(
         ["Experiment", "Metric", "Claimed", "Measured", "Seeds", "Data", "Scale", "Device", "Protocol", "Date"],
         (
             [
                 code(row["experiment"]),
                 escape(row["metric"]),
-                " ".join(filter(None, [number(row.get("claimed")), in_brackets(row.get("document"))])),
-                value(row.get("value"), row.get("spread")),
-                number(row.get("seeds")),
-                escape(row.get("data")),
-                escape(row.get("scale")),
-                escape(row.get("device")),
-                escape(row.get("protocol")),
-                escape(str(row.get("date") or "")[:10]),
+                claimed(row),
+                escape(format_value(row["value"], row["spread"], row["unit"])),
+                escape(seeds(row["seeds"])),
+                escape(row["data"]),
+                escape(row["scale"]),
+                escape(row["device"]),
+                escape(row["protocol"]),
+                escape(str(row["date"])[:10]),
             ]
             for row in rows
         ),
     )
+
+
+def claimed(row: Mapping[str, Any]) -> str:
+    """What the document says, and which; a dash where it says nothing."""
+    text = escape(format_value(row["claimed"]))
+    return text if row["claimed"] in (None, "") else f"{text} ({escape(row['document'])})"
+
+
+def seeds(given: Any) -> str:
+    """Write how many seeds, whether a run lists them or counts them."""
+    return str(len(given) if isinstance(given, Sequence) and not isinstance(given, str) else given)
 
 
 def claims(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -194,7 +206,3 @@ def number(cell: Any) -> str:
 
 def value(cell: Any, spread: Any = None) -> str:
     return number(cell) + (f" ± {number(spread)}" if spread not in (None, "") else "")
-
-
-def in_brackets(text: Any) -> str:
-    return f"({escape(text)})" if text else ""

@@ -270,18 +270,16 @@ def returned_tensor(got: Any, want: Tensor) -> Tensor:
     raise Wrong(f"expected {expected}, got {type(got).__name__}", f"return {expected}, not a {type(got).__name__}")
 
 
-def index_tensors(got: Any, names: tuple[str, ...], n: int, below: int) -> tuple[Tensor, ...]:
-    """Take what a sampler returned as index tensors ``(n,)``, each in ``[0, below)``; `Wrong` where it is not that."""
-    several = isinstance(got, (tuple, list)) and len(got) == len(names)
-    if not several:
-        count = (
-            f"{len(got)} values" if isinstance(got, (tuple, list)) else "None" if got is None else type(got).__name__
-        )
-        raise Wrong(f"expected {len(names)} tensors ({', '.join(names)}), got {count}", f"return {', '.join(names)}")
-    return tuple(_indices(g, name, n, below) for g, name in zip(got, names, strict=True))
+def unpack(got: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Take several results apart; `Wrong` where there are not as many as names."""
+    if not (isinstance(got, (tuple, list)) and len(got) == len(names)):
+        came = f"{len(got)} values" if isinstance(got, (tuple, list)) else "None" if got is None else type(got).__name__
+        raise Wrong(f"expected {len(names)} tensors ({', '.join(names)}), got {came}", f"return {', '.join(names)}")
+    return tuple(got)
 
 
-def _indices(got: Any, name: str, n: int, below: int) -> Tensor:
+def indices(got: Any, name: str, n: int, below: int) -> Tensor:
+    """Take what a sampler returned as indices ``(n,)``, each in ``[0, below)``; `Wrong` where it is not that."""
     if not isinstance(got, Tensor):
         raise Wrong(f"{name}: expected a tensor of shape ({n},), got {type(got).__name__}", f"{name} must be a tensor")
     if tuple(got.shape) != (n,):
@@ -310,6 +308,20 @@ def gradient(loss: Any, x: Tensor) -> Tensor:
         )
     (grad,) = torch.autograd.grad(loss.sum(), x, allow_unused=True)
     return torch.zeros_like(x) if grad is None else grad
+
+
+def seeded(once: Tensor, again: Tensor, other: Tensor) -> None:
+    """`Wrong` unless two draws with one seed are equal, and a draw with another seed differs."""
+    if not once.equal(again):
+        raise Wrong(
+            "two calls with equally seeded generators gave different results",
+            "some of the chance is not from the generator: pass generator=generator to every random call",
+        )
+    if once.equal(other):
+        raise Wrong(
+            "generators with two different seeds gave the same result",
+            "the seed is fixed inside the function: use the generator that comes in, and seed nothing",
+        )
 
 
 class Cost(TorchDispatchMode):
@@ -358,7 +370,8 @@ def _difference(value: Tensor, want: Tensor) -> str:
         return f"expected {_numbers(want)}\ngot      {_numbers(value)}"
     off = ~torch.isclose(value.double(), want.double(), rtol=1e-5, atol=1e-5)
     at = tuple(int(i) for i in off.nonzero()[0])
-    return f"at {list(at)} expected {_numbers(want[at])}, got {_numbers(value[at])} ({int(off.sum())} of {off.numel()} entries differ)"
+    entry = f"at {list(at)} expected {_numbers(want[at])}, got {_numbers(value[at])}"
+    return f"{entry} ({int(off.sum())} of {off.numel()} entries differ)"
 
 
 def _numbers(t: Tensor) -> str:
