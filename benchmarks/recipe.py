@@ -43,7 +43,13 @@ def main() -> None:
         batches = PKBatches(data.train, settings.p, settings.k, seed=seed, views=views, n_batches=settings.batches)
         optimizer = torch.optim.Adam(method.parameters(), lr=settings.lr)
         history = fit(
-            method, batches, optimizer, epochs=settings.epochs, schedule=warmup_cosine(settings.warmup), setting=setting, progress=False
+            method,
+            batches,
+            optimizer,
+            epochs=settings.epochs,
+            schedule=warmup_cosine(settings.warmup),
+            setting=setting,
+            progress=False,
         )
         train_z, val_z = embed(method.encoder, data.train.images), embed(method.encoder, data.validation.images)
         probe = linear_probe(train_z, data.train.labels.cpu(), val_z, data.validation.labels.cpu())

@@ -45,8 +45,12 @@ def list_experiments(as_json: AsJson = False) -> None:
 def run(
     name: Annotated[str, typer.Argument(help="The experiment; `replearn list` shows them.")],
     scale: Annotated[str | None, typer.Option(help="smoke, cpu or full; by default full with a GPU, else cpu.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; by default what is fast.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; by default what is fast.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0 on. By default 1 at smoke, else 3.")] = 0,
     out: Annotated[Path, typer.Option(help="The folder of run folders.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
@@ -91,22 +95,30 @@ def show(
     if folder is None:
         from replearn_course.errors import unknown_name
 
-        raise unknown_name("run", str(run_folder), [str(f.parent.relative_to(runs)) for f in runs.rglob("settings.json")])
+        raise unknown_name(
+            "run", str(run_folder), [str(f.parent.relative_to(runs)) for f in runs.rglob("settings.json")]
+        )
     described = read_json(folder / "settings.json")
     finished = (folder / "result.json").exists()
     rows = results(folder) if finished else []
     epochs = {str(f.relative_to(folder)): len(read_csv(f)) for f in sorted(folder.rglob("*history.csv"))}
     files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
     if as_json:
-        typer.echo(json.dumps({**described, "finished": finished, "results": rows, "epochs": epochs, "files": files}, indent=2))
+        typer.echo(
+            json.dumps({**described, "finished": finished, "results": rows, "epochs": epochs, "files": files}, indent=2)
+        )
         return
     for key, value in described.items():
-        typer.echo(f"{key:<11} {value if not isinstance(value, dict) else ', '.join(f'{k}={v}' for k, v in value.items())}")
+        typer.echo(
+            f"{key:<11} {value if not isinstance(value, dict) else ', '.join(f'{k}={v}' for k, v in value.items())}"
+        )
     typer.echo()
     if finished:
         typer.echo(f"{table(rows)}\n\n{rows[0]['protocol']}")
     else:
-        typer.echo(f"not finished; go on with: replearn run {described['experiment']} --scale {described['scale']} --resume")
+        typer.echo(
+            f"not finished; go on with: replearn run {described['experiment']} --scale {described['scale']} --resume"
+        )
     typer.echo("\n" + "\n".join(files))
 
 
@@ -142,7 +154,9 @@ def list_data(as_json: AsJson = False) -> None:
     rows = []
     for name, dataset in DATASETS.items():
         here = all((data_folder() / file).is_file() for file in dataset.files)
-        rows.append({"dataset": name, "title": dataset.title, "download": dataset.size, "here": "yes" if here else "no"})
+        rows.append(
+            {"dataset": name, "title": dataset.title, "download": dataset.size, "here": "yes" if here else "no"}
+        )
     if not as_json:
         typer.echo(f"folder: {data_folder()} (set REPLEARN_DATA to change it)\n")
     _print(rows, as_json, ("dataset", "title", "download", "here"))

@@ -37,7 +37,9 @@ THEME = {
 }
 
 
-def subplots(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 3.6), **settings: Any) -> tuple[Figure, Any]:
+def subplots(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 3.6), **settings: Any
+) -> tuple[Figure, Any]:
     """``matplotlib.pyplot.subplots`` in the course's theme.
 
     Args:
@@ -51,7 +53,7 @@ def subplots(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.0, 
     from cycler import cycler
 
     cycle = cycler(color=COLOURS) + cycler(linestyle=STYLES)
-    with mpl.rc_context({**THEME, "axes.prop_cycle": cycle}):
+    with mpl.rc_context({**THEME, "axes.prop_cycle": cycle}):  # type: ignore[dict-item]
         return plt.subplots(rows, columns, figsize=size, **settings)
 
 
@@ -71,7 +73,9 @@ def show(figure: Figure, alt: str, caption: str) -> HTML:
     )
 
 
-def curves(values: Mapping[str, Sequence[float]], ylabel: str = "loss", xlabel: str = "epoch", log: bool = False) -> Figure:
+def curves(
+    values: Mapping[str, Sequence[float]], ylabel: str = "loss", xlabel: str = "epoch", log: bool = False
+) -> Figure:
     """Named curves over 1, 2, 3, …, each with a colour and a dash of its own."""
     figure, axes = subplots()
     for name, column in values.items():
@@ -151,7 +155,12 @@ def image_grid(images: Tensor, titles: Sequence[str] | None = None, columns: int
         axes.set_axis_off()
         if i < len(images):
             picture = images[i].cpu().movedim(0, -1)
-            axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255 if picture.dtype.is_floating_point is False else 1)
+            axes.imshow(
+                picture[..., 0] if picture.shape[-1] == 1 else picture,
+                cmap="gray",
+                vmin=0,
+                vmax=255 if picture.dtype.is_floating_point is False else 1,
+            )
             if titles:
                 axes.set_title(titles[i], size=9)
     return figure
@@ -166,8 +175,17 @@ def confusion(counts: Any, classes: Sequence[str], title: str = "") -> Figure:
     counts = np.asarray(counts)
     figure, axes = subplots(size=(6.0, 5.2))
     sns.heatmap(
-        counts, annot=True, fmt="d", cmap="viridis", norm=LogNorm(1, max(counts.max(), 2)), mask=counts == 0, ax=axes,
-        xticklabels=list(classes), yticklabels=list(classes), annot_kws={"size": 9}, cbar_kws={"label": "test images"},
+        counts,
+        annot=True,
+        fmt="d",
+        cmap="viridis",
+        norm=LogNorm(1, max(counts.max(), 2)),
+        mask=counts == 0,
+        ax=axes,
+        xticklabels=list(classes),
+        yticklabels=list(classes),
+        annot_kws={"size": 9},
+        cbar_kws={"label": "test images"},
     )
     axes.grid(False)
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
@@ -176,7 +194,12 @@ def confusion(counts: Any, classes: Sequence[str], title: str = "") -> Figure:
 
 
 def histograms(
-    values: Mapping[str, Tensor], xlabel: str, *, lines: Mapping[str, float] | None = None, title: str = "", axes: Axes | None = None
+    values: Mapping[str, Tensor],
+    xlabel: str,
+    *,
+    lines: Mapping[str, float] | None = None,
+    title: str = "",
+    axes: Axes | None = None,
 ) -> Figure:
     """Densities of several sets of numbers over each other, with named vertical lines."""
     import seaborn as sns
@@ -185,7 +208,9 @@ def histograms(
     if axes is None:
         figure, axes = subplots()
     for (name, column), colour in zip(values.items(), COLOURS, strict=False):
-        sns.histplot(column.cpu().numpy(), bins=60, stat="density", element="step", color=colour, alpha=0.35, label=name, ax=axes)
+        sns.histplot(
+            column.cpu().numpy(), bins=60, stat="density", element="step", color=colour, alpha=0.35, label=name, ax=axes
+        )
     for (name, x), colour in zip((lines or {}).items(), ("black", "grey"), strict=False):
         axes.axvline(x, color=colour, linestyle="--", label=name)
     axes.set(xlabel=xlabel, ylabel="density", title=title)
@@ -199,6 +224,8 @@ def roc(curves_of: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
     for name, (far, tar) in curves_of.items():
         axes.plot(far.clamp_min(1e-5), tar, label=name)
     axes.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02))
-    axes.set(xlabel="false accepts, share of pairs of different classes", ylabel="true accepts, share of pairs of one class")
+    axes.set(
+        xlabel="false accepts, share of pairs of different classes", ylabel="true accepts, share of pairs of one class"
+    )
     axes.legend(loc="lower right")
     return figure

@@ -91,7 +91,9 @@ def _rows(file: Path) -> Iterable[dict[str, Any]]:
     result = read_json(file)
     inside = file.is_relative_to(LEDGER)
     try:
-        common = {key: result[key] for key in ("experiment", "seeds", "data", "scale", "device", "protocol", "document")}
+        common = {
+            key: result[key] for key in ("experiment", "seeds", "data", "scale", "device", "protocol", "document")
+        }
         more = {key: result[key] for key in ("precision", "threads", "date", "gflops", "commit", "versions")}
         for metric in result["metrics"]:
             yield {

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from replearn_course import plots
 from replearn_course.data import ImageSet, PairBatches, to_float
+from replearn_course.errors import ReplearnError
 from replearn_course.experiments.mnist_siamese import pair_distances
 from replearn_course.experiments.runner import Context
 from replearn_course.losses import pairwise_distances
 from replearn_course.methods import SiameseNetwork
 from replearn_course.networks import SmallCNN
 from replearn_course.probes import embed, verification
-from replearn_course.errors import ReplearnError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,9 @@ def few_shot_accuracy(z: Tensor, labels: Tensor, *, shots: int, episodes: int, s
     classes, labels = labels.unique(return_inverse=True)
     members = [(labels == c).nonzero()[:, 0] for c in range(len(classes))]
     if min(map(len, members)) <= shots:
-        raise ReplearnError(f"shots: expected fewer than the {min(map(len, members))} items of the smallest class, got {shots}")
+        raise ReplearnError(
+            f"shots: expected fewer than the {min(map(len, members))} items of the smallest class, got {shots}"
+        )
     generator = torch.Generator().manual_seed(seed)
     right = 0
     for episode in range(episodes):
@@ -117,7 +119,7 @@ def _few_shot(z: Tensor, data: ImageSet, shots: int, settings: Settings) -> floa
 
 def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]]:
     """Where the unseen digits land, and how far apart pairs of them are."""
-    seen, unseen = left_out(context.seed)
+    _, unseen = left_out(context.seed)
     method = SiameseNetwork(SmallCNN(settings.embedding_size), settings.margin)
     context.restore(method)
     new = context.data.test.of_classes(*unseen)

@@ -75,7 +75,11 @@ def probe(encoder: torch.nn.Module, train: ImageSet, test: ImageSet) -> dict[str
         "recall_at_1": nearest.recall[1],
         "map_at_r": nearest.map_at_r,
     }
-    for name, row in [*zip(test.classes, found.rows, strict=True), ("macro", found.macro), ("weighted", found.weighted)]:
+    for name, row in [
+        *zip(test.classes, found.rows, strict=True),
+        ("macro", found.macro),
+        ("weighted", found.weighted),
+    ]:
         metrics |= {f"precision_{name}": row.precision, f"recall_{name}": row.recall, f"f1_{name}": row.f1}
     return {"metrics": metrics, "confusion": found.confusion.tolist(), "probe_losses": linear.losses}
 
@@ -86,7 +90,8 @@ def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]
     column = lambda name: [float(row[name]) for row in rows]  # noqa: E731
     yield "loss", plots.curves({"training": column("loss"), "validation": column("val_loss")}, "triplet loss")
     yield "active", plots.curves({"training": column("active"), "validation": column("val_active")}, "active triplets")
-    method = context.restore(network(settings))
+    method = network(settings)
+    context.restore(method)
     for name, part in (("train", _training_images(context, settings)), ("test", context.data.test)):
         part = part.subset(torch.arange(min(len(part), 5000)))
         z, y = embed(method.encoder, part.images), part.labels.cpu()

@@ -168,7 +168,11 @@ EXPERIMENTS: dict[str, Experiment] = {
                 Metric("stop_epoch", "epochs trained", "epochs", "d3-mnist-64d-stop-epoch"),
                 Metric("active", "active triplets in the last epoch"),
                 *(
-                    Metric(f"{kind}_{row}", f"{kind}, {'digit ' if row in _DIGITS else ''}{row}", claim=f"d3-mnist-64d-{kind}-{row}")
+                    Metric(
+                        f"{kind}_{row}",
+                        f"{kind}, {'digit ' if row in _DIGITS else ''}{row}",
+                        claim=f"d3-mnist-64d-{kind}-{row}",
+                    )
                     for row in [*_DIGITS, "macro", "weighted"]
                     for kind in ("precision", "recall", "f1")
                 ),

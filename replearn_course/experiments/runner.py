@@ -56,7 +56,9 @@ class Context:
     resume: bool
     progress: bool = True
 
-    def fit(self, method: torch.nn.Module, batches: Batches, optimizer: Any, *, name: str = "", **arguments: Any) -> History:
+    def fit(
+        self, method: torch.nn.Module, batches: Batches, optimizer: Any, *, name: str = "", **arguments: Any
+    ) -> History:
         """Train with a checkpoint in the folder, and keep history and weights under ``name``.
 
         Raises:
@@ -79,10 +81,12 @@ class Context:
         save_weights(self.folder / f"{stem}model.safetensors", method.state_dict(), {"replearn": __version__})
         return history
 
-    def restore(self, method: torch.nn.Module, name: str = "") -> torch.nn.Module:
+    def restore(self, method: torch.nn.Module, name: str = "") -> None:
         """Give a method the weights that this seed ended with."""
-        method.load_state_dict(load_weights(self.folder / f"{name}-model.safetensors" if name else self.folder / "model.safetensors"))
-        return method.to(self.setting.device).eval()
+        method.load_state_dict(
+            load_weights(self.folder / f"{name}-model.safetensors" if name else self.folder / "model.safetensors")
+        )
+        method.to(self.setting.device).eval()
 
 
 def run(
@@ -210,7 +214,11 @@ def _difference(before: Any, now: Any) -> str:
 
 
 def _result(
-    experiment: Experiment, described: dict[str, Any], settings: Any, outcomes: Sequence[dict[str, Any]], setting: Setting
+    experiment: Experiment,
+    described: dict[str, Any],
+    settings: Any,
+    outcomes: Sequence[dict[str, Any]],
+    setting: Setting,
 ) -> dict[str, Any]:
     metrics = []
     for metric in experiment.metrics:
@@ -249,7 +257,11 @@ def _commit() -> str | None:
     here = Path(__file__).parent
     try:
         found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         )
         return found.stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -47,7 +47,13 @@ class SmallCNN(Encoder):
     """
 
     def __init__(
-        self, embedding_size: int, *, channels: int = 1, image_size: int = 28, hidden: int = 128, normalise: bool = False
+        self,
+        embedding_size: int,
+        *,
+        channels: int = 1,
+        image_size: int = 28,
+        hidden: int = 128,
+        normalise: bool = False,
     ) -> None:
         if image_size < 4:
             raise ReplearnError(f"image_size: expected 4 or more, got {image_size}")

@@ -146,7 +146,7 @@ def _fabric(setting: Setting) -> Any:
     try:
         from lightning_fabric import Fabric
     except ImportError:  # where the whole of lightning is installed instead
-        from lightning.fabric import Fabric
+        from lightning.fabric import Fabric  # type: ignore[no-redef]
     import logging
     import warnings
 
@@ -298,5 +298,3 @@ class _Interrupt:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-

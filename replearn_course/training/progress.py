@@ -22,7 +22,9 @@ class Progress:
     def __init__(self, epochs: int, steps: int, shown: bool) -> None:
         self.epochs, self.steps, self.epoch = epochs, steps, 0
         # A recorded notebook would keep a widget that stands still, a log file a thousand lines of bars.
-        self.plain = shown and (bool(os.environ.get("REPLEARN_RECORDING")) or not (_in_notebook() or sys.stderr.isatty()))
+        self.plain = shown and (
+            bool(os.environ.get("REPLEARN_RECORDING")) or not (_in_notebook() or sys.stderr.isatty())
+        )
         self.bar: Any = None
         if shown and not self.plain:
             if _in_notebook():
@@ -62,4 +64,7 @@ class Progress:
 
 def _in_notebook() -> bool:
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return get_ipython is not None and type(get_ipython()).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
+    return get_ipython is not None and type(get_ipython()).__name__ in (
+        "ZMQInteractiveShell",
+        "Shell",
+    )  # Jupyter, Colab

@@ -34,7 +34,9 @@ def plateau(factor: float = 0.5, patience: int = 3) -> Schedule:
     """
     if not 0 < factor < 1 or patience < 0:
         raise ReplearnError(f"expected factor in (0, 1) and patience of 0 or more, got {factor} and {patience}")
-    return Schedule(lambda optimizer, _: lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience), "epoch")
+    return Schedule(
+        lambda optimizer, _: lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience), "epoch"
+    )
 
 
 def warmup_cosine(warmup: float = 0.1, floor: float = 0.0) -> Schedule:

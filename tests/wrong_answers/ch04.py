@@ -322,11 +322,8 @@ def mean_of_nothing(z, labels, margin=1.0):
 @wrong(E, "no python loop", "loop")
 def loop_over_anchors(z, labels, margin=1.0):
     d, pos, neg = _tables(z, labels)
-    hinges = [
-        (d[a][pos[a]].max() - d[a][neg[a]].min() + margin).clamp(min=0)
-        for a in range(len(z))
-        if pos[a].any() and neg[a].any()
-    ]
+    anchors = [a for a in range(len(z)) if pos[a].any() and neg[a].any()]
+    hinges = [(d[a][pos[a]].max() - d[a][neg[a]].min() + margin).clamp(min=0) for a in anchors]
     return torch.stack(hinges).mean() if hinges else d.sum() * 0
 
 
