@@ -53,7 +53,9 @@ def run(
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0 on. By default 1 at smoke, else 3.")] = 0,
     out: Annotated[Path, typer.Option(help="The folder of run folders.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest run that was cut off or has fewer seeds.")
+    ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, name=value; may be repeated.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Copy the result into the ledger.")] = False,
 ) -> None:

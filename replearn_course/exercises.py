@@ -89,8 +89,8 @@ class Chapter:
 
     @property
     def title(self) -> str:
-        """The first heading."""
-        return next(c.text for c in parse(self.source) if c.kind == "markdown").splitlines()[0].lstrip("# ")
+        """The chapter's title, from the first heading, such as ``"Triplet networks"``."""
+        return next(c.text for c in parse(self.source) if c.kind == "markdown").splitlines()[0].split(": ", 1)[1]
 
     @property
     def exercises(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,7 @@ def hint(
     if not 1 <= number <= len(hints):
         raise ReplearnError(f"number: {name} has hints 1 to {len(hints)}, got {number}")
     typer.secho(f"{name}, hint {number} of {len(hints)}", bold=True)
-    typer.echo(hints[number - 1])
+    typer.echo(textwrap.fill(hints[number - 1], 100))
     if number < len(hints):
         typer.echo(f"\nMore: replearn hint {name} {number + 1}")
 
@@ -118,15 +119,13 @@ def reset(
 ) -> None:
     """Put an exercise or a chapter back to how it was at first; your answer is kept in a copy."""
     from replearn_course import student
-    from replearn_course.exercises import resolve
 
-    resolve(target)
     done = student.reset(student.find_folder(folder), target)
     for path, copy in done.items():
-        kept = f"; your file as it was is {copy.name}" if copy else ""
-        typer.echo(f"{target}: {path.name} is as it was at first{'' if _is_chapter(target) else ' there'}{kept}")
+        kept = f"; the file with your answer is now {copy.name}" if copy else ""
+        typer.echo(f"{target}: back to the start in {path.name}{kept}")
     if not done:
-        typer.echo(f"{target}: nothing to reset, it is as it was at first")
+        typer.echo(f"{target}: nothing to reset, it is untouched")
 
 
 def solution(
@@ -163,12 +162,6 @@ def _one(exercise: str) -> tuple[str, Chapter]:
     if len(names) != 1:
         raise ReplearnError(f"exercise: expected one, such as {names[0]}, got {exercise}, which holds {len(names)}")
     return names[0], chapters()[names[0].split(".")[0]]
-
-
-def _is_chapter(target: str) -> bool:
-    from replearn_course.exercises import resolve
-
-    return len(resolve(target)) > 1
 
 
 def _show(results: list[Result]) -> None:

@@ -53,6 +53,7 @@ def label_tensors(draw, least=2):
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None, max_examples=50)
 @given(label_tensors(), st.integers(0, 1000))
 def test_triplets_are_valid_and_each_item_is_an_anchor_once(labels, seed):
     triplets = random_triplets(labels, generator(seed))
@@ -64,6 +65,7 @@ def test_triplets_are_valid_and_each_item_is_an_anchor_once(labels, seed):
     assert torch.equal(triplets, random_triplets(labels, generator(seed)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(label_tensors(), st.integers(0, 1000), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 def test_pairs_are_valid_and_their_share_is_exact(labels, seed, share):
     pairs, same = random_pairs(labels, generator(seed), share)
@@ -77,6 +79,7 @@ def test_pairs_are_valid_and_their_share_is_exact(labels, seed, share):
     assert torch.equal(same, again[1])
 
 
+@settings(deadline=None, max_examples=50)
 @given(label_tensors(least=3), st.integers(0, 1000), st.data())
 def test_pk_batches_hold_p_classes_of_k_distinct_images(labels, seed, data):
     p = data.draw(st.integers(2, len(labels.unique())))
@@ -93,7 +96,7 @@ def test_pk_batches_hold_p_classes_of_k_distinct_images(labels, seed, data):
 def test_partners_are_uniform():
     labels = torch.tensor([0, 1, 0, 2, 1, 0, 0, 2])
     positives, negatives = Counter(), Counter()
-    for seed in range(3000):
+    for seed in range(1200):
         a, p, n = random_triplets(labels, generator(seed)).T
         at = (a == 2).nonzero().item()
         positives[p[at].item()] += 1
@@ -102,7 +105,7 @@ def test_partners_are_uniform():
     assert set(negatives) == {1, 3, 4, 7}
     for counts, n in ((positives, 3), (negatives, 4)):  # five standard deviations of a binomial
         for count in counts.values():
-            assert abs(count - 3000 / n) < 5 * math.sqrt(3000 / n * (1 - 1 / n))
+            assert abs(count - 1200 / n) < 5 * math.sqrt(1200 / n * (1 - 1 / n))
 
 
 def test_pk_deals_a_class_like_cards():
@@ -147,6 +150,7 @@ def test_what_pk_cannot_do_is_said():
 # -- image sets --------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None, max_examples=50)
 @given(label_tensors(least=1), st.data())
 def test_split_is_exact_disjoint_stratified_and_the_same(labels, data):
     part = images(labels.abs())
@@ -288,7 +292,7 @@ def test_rotation_agrees_with_torchvision():
 
 
 def test_shift_agrees_with_torchvision():
-    view = RandomAffine(**{**NOTHING, "shift": 0.2})
+    view = RandomAffine(**{**NOTHING, "shift": 0.1})
     x = blobs(12)
     out = view(x, generator(2))
     for picture, (dx, dy) in zip(out, (centroids(out) - centroids(x)).tolist(), strict=True):
@@ -462,7 +466,7 @@ def test_a_file_that_is_not_mnist_is_refused(tiny):
 def test_a_missing_file_is_missing(tiny):
     (tiny / "t10k-labels-idx1-ubyte").unlink()
     assert datasets.verify("mnist")["MNIST/raw/t10k-labels-idx1-ubyte"] == "missing"
-    with pytest.raises(ReplearnError, match="three ways on|Three ways on"):
+    with pytest.raises(ReplearnError, match="Three ways on"):
         load("mnist", "cpu")
 
 
@@ -478,7 +482,3 @@ def test_the_real_mnist():
     assert both.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # as LeCun's page counts them
     shares = splits.validation.labels.bincount() - both / 10
     assert shares.abs().max() <= 1
-
-
-settings.register_profile("replearn", deadline=None, max_examples=60)
-settings.load_profile("replearn")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from replearn_course.errors import unknown_name
 
@@ -175,14 +175,17 @@ def run_one(one: Check, fn: Callable[..., Any]) -> Outcome:
     try:
         with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.enable_grad():
             one.run(student)
-    except NotImplementedError as error:
-        if NOT_DONE in str(error):
-            return Outcome(one.name, False, NOT_DONE)
-        return Outcome(one.name, False, student.explain(error), one.hint)
     except Wrong as wrong:
         return Outcome(one.name, False, f"{wrong}{student.last_call}", wrong.hint or one.hint)
     except (Exception, SystemExit) as error:
-        return Outcome(one.name, False, student.explain(error), one.hint)
+        if isinstance(error, NotImplementedError) and NOT_DONE in str(error):
+            return Outcome(one.name, False, NOT_DONE)
+        hint = one.hint
+        if isinstance(error, TypeError) and not student.frames(error):
+            hint = "keep the function's arguments as the exercise gives them"
+        if isinstance(error, NameError):
+            hint = ""  # a slip of the pen: the message says all
+        return Outcome(one.name, False, student.explain(error), hint)
     return Outcome(one.name, True)
 
 
@@ -203,15 +206,15 @@ class Student:
         """The line that says what was called, or nothing before the first call."""
         return f"\nin {self._call}" if self._call else ""
 
+    def frames(self, error: BaseException) -> list[traceback.FrameSummary]:
+        """List the lines of the student's file that an exception came through; none if the call itself was refused."""
+        own = getattr(getattr(self.fn, "__code__", None), "co_filename", None)
+        return [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
+
     def explain(self, error: BaseException) -> str:
         """Describe an exception that came out of the function: its type and message, the student's line, the call."""
-        text = (
-            f"your function raised {type(error).__name__}: {error}"
-            if str(error)
-            else f"your function raised {type(error).__name__}"
-        )
-        own = getattr(getattr(self.fn, "__code__", None), "co_filename", None)
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
+        text = f"your function raised {type(error).__name__}" + (f": {error}" if str(error) else "")
+        frames = self.frames(error)
         if frames:
             text += f"\nat line {frames[-1].lineno}: {frames[-1].line}"
         return text + self.last_call
@@ -324,25 +327,27 @@ def seeded(once: Tensor, again: Tensor, other: Tensor) -> None:
         )
 
 
-class Cost(TorchDispatchMode):
-    """Counts what torch does inside a ``with`` block.
+class Cost(TorchFunctionMode):
+    """Counts what is done with tensors inside a ``with`` block.
+
+    It sees the calls that the student's code makes, not what happens inside of them. (TorchDispatchMode would, but the
+    first one in a process imports torch._dynamo, which takes seconds.)
 
     Attributes:
-        operations: the number of tensor operations.
-        bytes: the size of the largest tensor that was made, by its storage, so that a broadcast view is free.
+        operations: the number of operations with a tensor as their result.
+        bytes: the size of the largest of those tensors, by its storage, so that a broadcast view is free.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.operations, self.bytes = 0, 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note it."""
         out = func(*args, **(kwargs or {}))
-        self.operations += 1
-        for t in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(t, Tensor):
-                self.bytes = max(self.bytes, t.untyped_storage().nbytes())
+        made = [t for t in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(t, Tensor)]
+        self.operations += bool(made)
+        self.bytes = max([self.bytes, *(t.untyped_storage().nbytes() for t in made)])
         return out
 
 

@@ -111,8 +111,8 @@ class PKBatches(Batches):
     ) -> None:
         super().__init__(data, seed=seed, views=views)
         self.p, self.k = p, k
-        self.n_batches = n_batches or max(1, len(data) // (p * k))
         pk_batches(data.labels, p, k, torch.Generator(), 1)  # complains now, not in the first epoch
+        self.n_batches = max(1, len(data) // (p * k)) if n_batches is None else _positive(n_batches, "n_batches")
         self.labels = data.labels.cpu()
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class PKBatches(Batches):
             yield indices[:, None], self.labels[indices]
 
 
-def _positive(batch_size: int) -> int:
-    if batch_size < 1:
-        raise ReplearnError(f"batch_size: expected 1 or more, got {batch_size}")
-    return batch_size
+def _positive(number: int, name: str = "batch_size") -> int:
+    if number < 1:
+        raise ReplearnError(f"{name}: expected 1 or more, got {number}")
+    return number

@@ -142,15 +142,19 @@ def _damaged(dataset: Dataset, folder: Path, error: Exception) -> str:
 
 # MNIST ----------------------------------------------------------------------------------------------------------------
 
+MNIST_SIZES = (60_000, 10_000)  # of training and test set
+
 
 def _read_mnist(folder: Path, download: bool) -> tuple[ImageSet, ImageSet]:
     from torchvision.datasets import MNIST
 
     def part(train: bool) -> ImageSet:
         raw = MNIST(folder, train=train, download=download)
-        wanted = 60_000 if train else 10_000
-        if tuple(raw.data.shape) != (wanted, 28, 28) or len(raw.targets) != wanted:
+        wanted = MNIST_SIZES[not train]
+        if tuple(raw.data.shape) != (wanted, 28, 28) or tuple(raw.targets.shape) != (wanted,):
             raise ValueError(f"{len(raw.targets)} labels and images {tuple(raw.data.shape)}, expected {wanted}")
+        if raw.targets.max() > 9:
+            raise ValueError(f"label {raw.targets.max()}, expected 0 to 9")
         return ImageSet("MNIST", raw.data[:, None], raw.targets, tuple("0123456789"))
 
     return part(True), part(False)

@@ -107,7 +107,7 @@ def run(
         setting: scale, device, precision, threads; by default chosen from the environment and the machine.
         seeds: how many, from 0 on.
         out: the folder of the run folders.
-        resume: go on with the newest unfinished run of this experiment and scale.
+        resume: go on with the newest run of this experiment and scale that was cut off or has fewer seeds.
         overrides: settings by name, as text.
         progress: show bars.
         say: where lines go.
@@ -137,7 +137,7 @@ def run(
         "data": data.name,
         "settings": dataclasses.asdict(settings),
     }
-    folder, resumed = _folder(Path(out), described, resume)
+    folder, resumed = _folder(Path(out), described, seeds, resume)
     say(f"run folder: {folder}" + (" (resumed)" if resumed else ""))
     data = data.to(setting.device)
 
@@ -186,13 +186,13 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
     return settings
 
 
-def _folder(out: Path, described: dict[str, Any], resume: bool) -> tuple[Path, bool]:
+def _folder(out: Path, described: dict[str, Any], seeds: int, resume: bool) -> tuple[Path, bool]:
     """A new folder, or the newest unfinished one of the same experiment and scale."""
     stem = f"{described['experiment']}-{described['scale']}"
     number = lambda folder: int(folder.name.removeprefix(stem).lstrip("-") or 1)  # noqa: E731
     there = [f for f in out.glob(f"{stem}*") if f.name.removeprefix(stem).lstrip("-").isdecimal() or f.name == stem]
     there.sort(key=number)
-    unfinished = [f for f in there if (f / "settings.json").exists() and not (f / "result.json").exists()]
+    unfinished = [f for f in there if (f / "settings.json").exists() and _seeds_done(f) < seeds]
     if resume and unfinished:
         before = read_json(unfinished[-1] / "settings.json")
         for key in ("settings", "data", "precision"):
@@ -205,6 +205,12 @@ def _folder(out: Path, described: dict[str, Any], resume: bool) -> tuple[Path, b
     folder = out / (f"{stem}-{number(there[-1]) + 1}" if there else stem)
     write_json(folder / "settings.json", described)
     return folder, False
+
+
+def _seeds_done(folder: Path) -> int:
+    """How many seeds a finished run has; none while it has no result."""
+    result = folder / "result.json"
+    return read_json(result)["seeds"] if result.exists() else 0
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,7 +35,10 @@ class Encoder(nn.Module):
         """Embed images ``(N, C, H, W)`` as ``(N, d)``."""
         if images.ndim != 4:
             raise ReplearnError(f"images: expected (N, C, H, W), got {tuple(images.shape)}")
-        z = self.to_embedding(self.trunk(images))  # (N, d)
+        features = self.trunk(images)  # (N, features)
+        # In float32 whatever the precision: bf16 knows 256 places between 1 and 2, too few for points in the plane.
+        with torch.autocast(images.device.type, enabled=False):
+            z = self.to_embedding(features.to(self.to_embedding.weight.dtype))  # (N, d)
         return F.normalize(z, dim=1) if self.normalise else z
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ from replearn_course.files import load_checkpoint, save_checkpoint
 from replearn_course.scale import Setting, choose, keep_memory
 from replearn_course.training.history import History
 from replearn_course.training.progress import Progress
-from replearn_course.training.ranks import share
+from replearn_course.training.ranks import average, share
 from replearn_course.training.schedules import Schedule
 
 __all__ = ["fit"]
@@ -59,8 +60,8 @@ def fit(
         monitor: the number that the plateau schedule and early stopping look at; lower is better.
         patience: stop when ``monitor`` has not fallen for this many epochs.
         setting: device, precision, threads; by default chosen from the machine.
-        checkpoint: a file for all that is needed to go on, written whole after each epoch and every
-            ``checkpoint_seconds``.
+        checkpoint: a file for all that is needed to go on, written whole after each epoch, and within one.
+        checkpoint_seconds: how often within an epoch.
         resume: go on from ``checkpoint`` if it is there. With the same number of threads the result is the same, bit for
             bit, as that of a training never cut off.
         on_epoch: called after each epoch with the method and the history so far.
@@ -72,8 +73,8 @@ def fit(
         of the best epoch.
 
     Raises:
-        ReplearnError: when the loss is no longer finite, ``monitor`` is not among the numbers, or the checkpoint is damaged
-            or of another training.
+        ReplearnError: when loss or weights are no longer finite, ``monitor`` is not among the numbers, or the checkpoint is
+            damaged or of another training.
     """
     if epochs < 1:
         raise ReplearnError(f"epochs: expected 1 or more, got {epochs}")
@@ -110,6 +111,7 @@ def fit(
                 bar.step(loop.step, loop.means)
                 if interrupt.asked or time.perf_counter() - last_save > checkpoint_seconds:
                     loop.seconds += time.perf_counter() - start
+                    loop.must_be_finite(loop.means())
                     if fabric.is_global_zero:
                         loop.save()
                     if interrupt.asked:
@@ -118,14 +120,11 @@ def fit(
                     start = last_save = time.perf_counter()
             loop.seconds += time.perf_counter() - start
 
-            row = loop.means()
-            if not all(map(_finite, row.values())):
-                raise ReplearnError(
-                    f"the loss is no longer finite in epoch {history.epochs + 1} ({row}): a smaller learning rate than "
-                    f"{optimizer.param_groups[0]['lr']:g} may help; the last checkpoint holds the epoch before"
-                )
+            row = average(loop.means(), model)
             row = {"epoch": history.epochs + 1, **row, "lr": optimizer.param_groups[0]["lr"], "seconds": loop.seconds}
-            row |= _validate(fabric, model, method, validation)
+            loop.must_be_finite(row)
+            row |= _validate(model, method, validation)
+            loop.must_be_finite(row)
             if watched and monitor not in row:
                 raise ReplearnError(f"monitor: {monitor!r} is not among the numbers of an epoch, {sorted(row)}")
             if scheduler and schedule and schedule.every == "epoch":
@@ -134,11 +133,14 @@ def fit(
             if patience is not None and history.epochs - history.best(monitor) >= patience:
                 history.stopped = "early"
             loop.next_epoch()
-            if fabric.is_global_zero:
-                loop.save()
             bar.row(row)
             if on_epoch:
-                on_epoch(method, history)
+                on_epoch(method, history)  # before saving, so that random numbers it takes are not taken again
+            if fabric.is_global_zero:
+                loop.save()
+            if interrupt.asked:  # the checkpoint knows better: a training that was at its end is at its end
+                history.stopped = "interrupted"
+                return history
     return history
 
 
@@ -192,6 +194,15 @@ class _Loop:
     def means(self) -> dict[str, float]:
         return {name: total.item() / self.step for name, total in self.sums.items()}
 
+    def must_be_finite(self, row: dict[str, float]) -> None:
+        """Asked before each save, so that a checkpoint never holds a training that is lost."""
+        if all(map(math.isfinite, row.values())) and all(p.isfinite().all() for p in self.model.parameters()):
+            return
+        raise ReplearnError(
+            f"loss or weights are no longer finite in epoch {self.history.epochs + 1} ({row}): a smaller learning rate "
+            f"than {self.optimizer.param_groups[0]['lr']:g} may help; the last checkpoint is from before that"
+        )
+
     def save(self) -> None:
         if self.path is None:
             return
@@ -218,15 +229,16 @@ class _Loop:
     def load(self) -> None:
         assert self.path is not None
         state = load_checkpoint(self.path)
-        if state.get("format") != _FORMAT:
-            raise ReplearnError(f"{self.path} has format {state.get('format')}, this version reads {_FORMAT}")
+        if (found := state.get("format") if isinstance(state, dict) else None) != _FORMAT:
+            raise ReplearnError(f"{self.path} is not a checkpoint of this version: format {found}, expected {_FORMAT}")
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.scheduler:
                 self.scheduler.load_state_dict(state["scheduler"])
         except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ReplearnError(f"{self.path} is of another training: {str(error).splitlines()[0]}") from error
+            why = " ".join(str(error).split())[:300]
+            raise ReplearnError(f"{self.path} is of another training: {why}") from error
         version, internal, gauss = state["random"]["python"]
         random.setstate((version, tuple(internal), gauss))
         torch.set_rng_state(state["random"]["torch"])
@@ -243,7 +255,7 @@ class _Loop:
             )
 
 
-def _validate(fabric: Any, model: nn.Module, method: nn.Module, validation: Any) -> dict[str, float]:
+def _validate(model: nn.Module, method: nn.Module, validation: Any) -> dict[str, float]:
     if validation is None:
         return {}
     model.eval()
@@ -255,9 +267,8 @@ def _validate(fabric: Any, model: nn.Module, method: nn.Module, validation: Any)
         for batch in validation.epoch(0):  # epoch 0 each time: the same batches, so that epochs can be compared
             images += len(batch[0])
             for name, value in model(*share(batch)).items():
-                value = fabric.all_reduce(value, reduce_op="mean")  # every process must decide alike
                 sums[name] = sums.get(name, 0.0) + value.item() * len(batch[0])
-    return {f"val_{name}": total / images for name, total in sums.items()}
+    return average({f"val_{name}": total / images for name, total in sums.items()}, model)
 
 
 def _flop_per_image(method: nn.Module, batches: Batches) -> float:
@@ -271,10 +282,6 @@ def _flop_per_image(method: nn.Module, batches: Batches) -> float:
         method(*batch)
     method.train(training)
     return 3 * counter.get_total_flops() / len(batch[0])
-
-
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
 
 
 class _Interrupt:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["gather", "share"]
+from replearn_course.errors import ReplearnError
+
+__all__ = ["average", "gather", "share"]
 
 
 def _world() -> int:
@@ -13,10 +16,25 @@ def _world() -> int:
 
 
 def share(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Every ``world``-th item of each tensor, from this process's rank on; with one process the batch as it is."""
+    """Every ``world``-th item of each tensor, from this process's rank on; with one process the batch as it is.
+
+    All processes get equally many: what is left over when ``world`` does not divide the batch is left out.
+    """
     if (world := _world()) == 1:
         return batch
-    return tuple(tensor[dist.get_rank() :: world] for tensor in batch)
+    whole = len(batch[0]) // world * world
+    if not whole:
+        raise ReplearnError(f"a batch of {len(batch[0])} cannot be shared by {world} processes")
+    return tuple(tensor[dist.get_rank() : whole : world] for tensor in batch)
+
+
+def average(values: dict[str, float], model: nn.Module) -> dict[str, float]:
+    """The means over the processes, so that all of them decide alike."""
+    if (world := _world()) == 1:
+        return values
+    total = torch.tensor(list(values.values()), device=next(model.parameters()).device)
+    dist.all_reduce(total)
+    return dict(zip(values, (total / world).tolist(), strict=True))
 
 
 def gather(tensor: Tensor) -> Tensor:
@@ -27,7 +45,6 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if _world() == 1:
         return tensor
-    import torch
     from torch.distributed.nn import functional
 
     return torch.cat(functional.all_gather(tensor))

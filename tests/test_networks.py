@@ -1,0 +1,165 @@
+"""Networks: the sizes that they claim, weights that are shared, and heads that are symmetric."""
+
+import pytest
+import torch
+from torch import nn
+
+from replearn_course.errors import ReplearnError
+from replearn_course.losses import contrastive_loss, triplet_margin_loss
+from replearn_course.methods import InBatchTripletNetwork, SiameseNetwork, SiameseVerifier, TripletNetwork
+from replearn_course.networks import ConvNet, PairHead, SmallCNN, count_parameters, encoder
+
+
+def pictures(n: int, side: int = 28, channels: int = 1, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+# -- encoders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "side", "hidden", "d"), [(1, 28, 128, 2), (1, 28, 128, 64), (3, 30, 50, 7)])
+def test_small_cnn_by_hand(channels, side, hidden, d):
+    network = SmallCNN(d, channels=channels, image_size=side, hidden=hidden)
+    convolutions = (9 * channels * 16 + 16) + (9 * 16 * 32 + 32)
+    linear = (32 * (side // 4) ** 2 * hidden + hidden) + (hidden * d + d)
+    assert count_parameters(network) == convolutions + linear
+    assert network(pictures(5, side, channels)).shape == (5, d)
+
+
+@pytest.mark.parametrize(("channels", "width", "d"), [(1, 32, 128), (3, 8, 5)])
+def test_conv_net_by_hand(channels, width, d):
+    network = ConvNet(d, channels=channels, width=width)
+    w = width
+    convolutions = 9 * (channels * w + w * w + w * 2 * w + 2 * w * 2 * w + 2 * w * 4 * w)
+    batch_norms = 2 * (w + w + 2 * w + 2 * w + 4 * w)
+    assert count_parameters(network) == convolutions + batch_norms + 4 * w * d + d
+    assert network(pictures(5, 28, channels)).shape == (5, d)
+    assert network(pictures(5, 20, channels)).shape == (5, d)  # the mean over places takes any size
+
+
+def test_frozen_parameters_are_not_counted():
+    network = SmallCNN(2)
+    network.trunk.requires_grad_(False)
+    assert count_parameters(network) == 128 * 2 + 2
+
+
+@pytest.mark.parametrize("name", ["small-cnn", "conv-net"])
+def test_normalised_embeddings_lie_on_the_unit_sphere(name):
+    x = pictures(6)
+    torch.manual_seed(0)
+    plain = encoder(name, 3).eval()
+    torch.manual_seed(0)
+    unit = encoder(name, 3, normalise=True).eval()
+    z = unit(x)
+    assert torch.allclose(z.norm(dim=1), torch.ones(6))
+    assert torch.allclose(z * plain(x).norm(dim=1, keepdim=True), plain(x), atol=1e-6)
+
+
+def test_bad_requests_are_said():
+    with pytest.raises(ReplearnError, match="unknown encoder 'small-cn'; did you mean 'small-cnn'"):
+        encoder("small-cn", 2)
+    with pytest.raises(ReplearnError, match="embedding_size: expected 1 or more, got 0"):
+        SmallCNN(0)
+    with pytest.raises(ReplearnError, match="image_size: expected 4 or more, got 3"):
+        SmallCNN(2, image_size=3)
+    with pytest.raises(ReplearnError, match=r"\(N, C, H, W\), got \(28, 28\)"):
+        SmallCNN(2)(torch.zeros(28, 28))
+    with pytest.raises(ReplearnError, match="unknown miner 'batch-hrad'; did you mean 'batch-hard'"):
+        InBatchTripletNetwork(SmallCNN(2), "batch-hrad")
+
+
+# -- shared weights ----------------------------------------------------------------------------------------------------
+
+
+class Flat(nn.Module):
+    """A linear map of the pixels, in float64, so that gradients can be compared closely."""
+
+    embedding_size = 3
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(16, 3, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1).double()).tanh()
+
+
+def gradient_of_copies(network: Flat, loss, *images: torch.Tensor) -> torch.Tensor:
+    """The sum over branches of the gradient of a network of its own for each, all with equal weights."""
+    copies = [Flat() for _ in images]
+    for copy in copies:
+        copy.load_state_dict(network.state_dict())
+    loss(*(copy(x).float() for copy, x in zip(copies, images, strict=True))).backward()
+    return sum(copy.linear.weight.grad for copy in copies)
+
+
+def test_triplet_gradient_is_the_sum_over_three_branches():
+    a, p, n = (pictures(5, 4, seed=s) for s in range(3))
+    method = TripletNetwork(Flat(), margin=1.5)
+    method(a, p, n)["loss"].backward()
+    expected = gradient_of_copies(method.encoder, lambda *z: triplet_margin_loss(*z, 1.5).loss, a, p, n)
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(method.encoder.linear.weight.grad, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["hadsell", "d3"])
+def test_siamese_gradient_is_the_sum_over_two_branches(form):
+    first, second = (pictures(6, 4, seed=s) for s in range(2))
+    same = torch.arange(6) % 2 == 0
+    method = SiameseNetwork(Flat(), 2.0, form)
+    method(first, second, same)["loss"].backward()
+    expected = gradient_of_copies(method.encoder, lambda *h: contrastive_loss(*h, same, 2.0, form), first, second)
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(method.encoder.linear.weight.grad, expected, atol=1e-7)
+
+
+def test_the_same_image_twice_is_at_distance_zero():
+    x, other = pictures(4), pictures(4, seed=1)
+    method = SiameseNetwork(SmallCNN(2))
+    assert method.distances(method.encoder(x), method.encoder(x)).tolist() == [0.0] * 4
+    assert method(x, x, torch.ones(4, dtype=torch.bool))["loss"] == 0
+    triplets = TripletNetwork(SmallCNN(2), margin=0.5)
+    z, far = triplets.encoder(x), triplets.encoder(other)
+    expected = (0.5 - (z - far).norm(dim=1)).clamp_min(0)
+    out = triplets(x, x, other)
+    assert out["loss"].item() == pytest.approx(expected.mean().item(), abs=1e-6)
+    assert out["active"].item() == pytest.approx((expected > 0).float().mean().item())
+    out["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in triplets.parameters())
+
+
+def test_a_method_has_the_parameters_of_one_encoder():
+    alone = count_parameters(SmallCNN(5))
+    for method in (SiameseNetwork(SmallCNN(5)), TripletNetwork(SmallCNN(5)), InBatchTripletNetwork(SmallCNN(5))):
+        assert count_parameters(method) == alone
+    assert count_parameters(SiameseVerifier(SmallCNN(5))) == alone + 6
+
+
+# -- heads -------------------------------------------------------------------------------------------------------------
+
+
+def test_pair_head_is_symmetric_and_by_its_formula():
+    torch.manual_seed(1)
+    head = PairHead(4)
+    first, second = torch.randn(7, 4), torch.randn(7, 4)
+    logits = head(first, second)
+    assert torch.equal(logits, head(second, first))
+    weight, bias = head.weigh.weight[0], head.weigh.bias[0]
+    for i in range(7):
+        assert logits[i].item() == pytest.approx((weight @ (first[i] - second[i]).abs() + bias).item(), abs=1e-6)
+    assert torch.allclose(head(first, first), bias.expand(7))
+    with pytest.raises(ReplearnError, match=r"second: expected the shape of first \(7, 4\), got \(3, 4\)"):
+        head(first, second[:3])
+
+
+def test_verifier_calls_small_what_is_probably_the_same():
+    torch.manual_seed(0)
+    method = SiameseVerifier(SmallCNN(4))
+    x, y, same = pictures(6), pictures(6, seed=1), torch.arange(6) < 3
+    h1, h2 = method.encoder(x), method.encoder(y)
+    logits = method.head(h1, h2)
+    assert torch.equal(method.distances(h1, h2), -logits)
+    chance = logits.sigmoid()
+    expected = -torch.where(same, chance, 1 - chance).log().mean()
+    assert method(x, y, same)["loss"].item() == pytest.approx(expected.item(), abs=1e-6)
