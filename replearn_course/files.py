@@ -49,7 +49,7 @@ def atomic_write(path: Path | str, data: bytes | str) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        kept = "; the file that stood there is unchanged" if path.exists() else ""
+        kept = "; the file that stood there is unchanged" if os.access(path, os.F_OK) else ""
         raise ReplearnError(f"cannot write {path}: {error.strerror or error}{kept}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -76,8 +76,8 @@ def read_json(path: Path | str) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReplearnError(f"no such file: {path}") from None
+    except OSError as error:
+        raise ReplearnError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise ReplearnError(f"{path} is not valid JSON ({error}): it is damaged or not ours") from error
 
@@ -94,9 +94,18 @@ def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def read_csv(path: Path | str) -> list[dict[str, str]]:
-    """Read a CSV file with a header as a list of rows."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """Read a CSV file with a header as a list of rows.
+
+    Raises:
+        ReplearnError: when the file is absent or damaged.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise ReplearnError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, csv.Error) as error:
+        raise ReplearnError(f"{path} is not a CSV file ({error}): it is damaged or not ours") from error
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
@@ -140,8 +149,6 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     Raises:
         ReplearnError: when the file is absent, truncated, altered or holds anything but plain data.
     """
-    import pickle
-
     import torch
 
     path = Path(path)
@@ -150,11 +157,11 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself loads a flipped byte without a word
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except Exception as error:  # there is no end to what zipfile raises for an altered header
         raise ReplearnError(f"{path} is not a whole checkpoint ({error}): truncated or damaged") from error
     if damaged:
         raise ReplearnError(f"{path} is damaged: the checksum of {damaged} does not match")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise ReplearnError(f"{path} is not a checkpoint of replearn: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # nor to what torch raises for what others wrote
+        raise ReplearnError(f"{path} is not a checkpoint of replearn: {str(error).partition(chr(10))[0]}") from error

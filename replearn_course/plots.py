@@ -148,18 +148,20 @@ def to_2d(z: Tensor, seed: int = 0) -> Tensor:
 
 def image_grid(images: Tensor, titles: Sequence[str] | None = None, columns: int = 8, size: float = 0.9) -> Figure:
     """Images ``(N, 1 or 3, H, W)``, uint8 or float in [0, 1], in rows of ``columns``, each with its title."""
+    import torch
+
     rows = -(-len(images) // columns)
     tall = size * (1.35 if titles else 1.05)
     figure, grid = subplots(rows, columns, size=(size * columns, tall * rows), squeeze=False)
     for i, axes in enumerate(grid.flat):
         axes.set_axis_off()
         if i < len(images):
-            picture = images[i].cpu().movedim(0, -1)
+            picture = images[i].cpu().movedim(0, -1).numpy()
             axes.imshow(
                 picture[..., 0] if picture.shape[-1] == 1 else picture,
                 cmap="gray",
                 vmin=0,
-                vmax=255 if picture.dtype.is_floating_point is False else 1,
+                vmax=255 if images.dtype == torch.uint8 else 1,
             )
             if titles:
                 axes.set_title(titles[i], size=9)

@@ -73,11 +73,11 @@ def choose_device(device: str | None = None) -> str:
     device = device or os.environ.get("REPLEARN_DEVICE") or None
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = device.split(":")[0]
+    kind, colon, index = device.partition(":")
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in here:
+    if kind not in here or (colon and not (kind == "cuda" and index.isdecimal())):
         raise unknown_name("device", device, here)
-    if not here[kind]:
+    if not here[kind] or (index and int(index) >= torch.cuda.device_count()):
         raise ReplearnError(f"device {device!r}: this machine has none that torch can use; use --device cpu")
     return device
 

@@ -1,6 +1,5 @@
 """``fit``: whatever cuts a training off, resumed it ends with the same bits; and it says what is wrong."""
 
-import copy
 import errno
 import math
 import os
@@ -141,7 +140,10 @@ def test_without_resume_it_begins_anew(tmp_path, whole):
 
 
 def test_random_numbers_taken_between_epochs_are_not_taken_again(tmp_path):
-    ways = {"on_epoch": lambda *_: torch.rand(3), "validation": lambda _: {"val_loss": torch.rand(()).item() + random.random()}}
+    ways = {
+        "on_epoch": lambda *_: torch.rand(3),
+        "validation": lambda _: {"val_loss": torch.rand(()).item() + random.random()},
+    }
     random.seed(4)
     plain = train(None, **ways)
     random.seed(4)
@@ -215,10 +217,10 @@ def test_flipped_bytes_are_found_or_harmless(tmp_path, checkpoint):
     path = tmp_path / "last.pt"
     path.write_bytes(checkpoint)
     right = flat(load_checkpoint(path))
-    places = random.Random(0).sample(range(len(checkpoint)), 300)
+    places = random.Random(0).sample(range(len(checkpoint)), 150)
     tail = range(len(checkpoint) - 1500, len(checkpoint))  # the zip's directory, where it is most confusing
     found = 0
-    for place in [*places, *tail[::4]]:
+    for place in [*places, *tail[::10]]:
         damaged = bytearray(checkpoint)
         damaged[place] ^= 1 << (place % 8)
         path.write_bytes(damaged)
@@ -230,7 +232,7 @@ def test_flipped_bytes_are_found_or_harmless(tmp_path, checkpoint):
         assert state.keys() == right.keys()
         for name, value in state.items():
             assert torch.equal(value, right[name]) if isinstance(value, torch.Tensor) else value == right[name]
-    assert found > 200
+    assert found > 120
 
 
 class Malice:
@@ -301,7 +303,7 @@ class Spoilt(nn.Module):
 
     def __init__(self, at, gradient_only=False):
         super().__init__()
-        self.method, self.at, self.gradient_only = training_job.network(), at, gradient_only
+        self.method, self.at, self.gradient_only = training_job.network(9.0), at, gradient_only
 
     def forward(self, *batch):
         report = self.method(*batch)
@@ -398,7 +400,9 @@ def test_validation_is_the_same_each_epoch():
     method = TripletNetwork(SmallCNN(2, image_size=8), margin=1.0)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.0)
     validation = TripletBatches(images(13, seed=4), 8, seed=2)
-    history = fit(method, TripletBatches(data, 8), optimizer, epochs=3, validation=validation, setting=SETTING, progress=False)
+    history = fit(
+        method, TripletBatches(data, 8), optimizer, epochs=3, validation=validation, setting=SETTING, progress=False
+    )
     by_hand = {"val_loss": 0.0, "val_active": 0.0}
     with torch.no_grad():
         for batch in validation.epoch(0):
@@ -455,7 +459,20 @@ def test_history_as_table_csv_and_plot(tmp_path):
     assert str(History()) == "no epoch was finished"
     history = History([{"epoch": 1, "loss": 0.5, "val_loss": 0.25, "seconds": 2.0}])
     history.rows.append({"epoch": 2, "loss": 0.125, "val_loss": 0.0625, "seconds": 1.5})
-    assert str(history).split() == "epoch loss val_loss seconds 1 0.5 0.25 2 2 0.125 0.0625 1.5".split()
+    assert str(history).split() == [
+        "epoch",
+        "loss",
+        "val_loss",
+        "seconds",
+        "1",
+        "0.5",
+        "0.25",
+        "2",
+        "2",
+        "0.125",
+        "0.0625",
+        "1.5",
+    ]
     assert history.seconds == 3.5
     history.save(tmp_path / "history.csv")
     rows = read_csv(tmp_path / "history.csv")
@@ -519,17 +536,18 @@ def test_two_processes_train_as_one(tmp_path):
     kinds = ["triplet", "batch-all", "batch-hard"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOB), "ranks"]
     command += [",".join(kinds), str(tmp_path / "rank")]
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
     for kind in kinds:
         alone = training_job.train_together(kind)
-        start = copy.deepcopy(alone)
         for name, value in alone.items():
             for rank in ranks:
                 assert torch.allclose(rank[kind][name], value, atol=1e-5), (kind, name)
             assert torch.equal(ranks[0][kind][name], ranks[1][kind][name]), (kind, name)
-        assert start["loss"] > 0
+        assert alone["loss"] > 0
 
 
 def test_what_cannot_be_shared(monkeypatch):

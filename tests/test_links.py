@@ -45,7 +45,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The files that hold the address, with a README that has badges and a chapter that has an install cell."""
+    """The files that hold the address, with a README of every form and a chapter that has an install cell."""
     for place in ("pyproject.toml", *links.PLACES):
         for path in ROOT.glob(place):
             target = tmp_path / path.relative_to(ROOT)
@@ -55,7 +55,8 @@ def copy(tmp_path: Path) -> Path:
         f"git clone https://github.com/{SLUG}.git",
         f"[book](https://{OWNER}.github.io/{NAME}/ch04_triplet.html)",
         f"![picture](https://raw.githubusercontent.com/{SLUG}/main/book/images/home.png)",
-        "<!-- badges: tools/links.py -->\nold\n<!-- end -->",
+        f"[exercises](https://colab.research.google.com/github/{SLUG}/blob/main/exercises/ch03_siamese.ipynb)",
+        f"[![tests](https://github.com/{SLUG}/actions/workflows/tests.yml/badge.svg)](tests)",
         "[a peer](https://github.com/KevinMusgrave/pytorch-metric-learning)",
     ]
     (tmp_path / "README.md").write_text("\n\n".join(own))
@@ -75,7 +76,7 @@ def test_the_repository_is_up_to_date():
 def test_no_other_address_of_the_project_is_written():
     ours = rf"(?:{re.escape(OWNER)}/[\w.-]+|[\w-]+/{re.escape(NAME)})(?![\w-])"
     pattern = re.compile(
-        rf"github(?:usercontent)?\.com/(?:github/)?({ours})|https://({re.escape(OWNER)})\.github\.io/([\w-]+)"
+        rf"(?:github(?:usercontent)?\.com|google\.com/github)/({ours})|https://({re.escape(OWNER)})\.github\.io/([\w-]+)"
     )
     wrong = []
     for name, text in texts(ROOT).items():
@@ -109,7 +110,8 @@ def test_a_new_address_reaches_every_place(copy):
     assert "git clone https://github.com/someone/course.git" in after["README.md"]
     assert "https://someone.github.io/course/ch04_triplet.html" in after["README.md"]
     assert "raw.githubusercontent.com/someone/course/main" in after["README.md"]
-    assert "colab.research.google.com/github/someone/course/blob/main/book/ch04" in after["README.md"]
+    assert "colab.research.google.com/github/someone/course/blob/main/exercises/ch03" in after["README.md"]
+    assert "github.com/someone/course/actions/workflows/tests.yml" in after["README.md"]
     assert "KevinMusgrave/pytorch-metric-learning" in after["README.md"]  # other people's stay
     assert "git+https://github.com/someone/course" in after["book/ch99_test.ipynb"]
 

@@ -65,7 +65,7 @@ def test_a_failed_run_leaves_the_file_as_it_was(tmp_path, sources, message):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_widgets_are_dropped():
+def test_widgets_are_dropped_and_printed_pieces_joined():
     widget = new_output("display_data", data={record.WIDGET: {}, "text/plain": "0%"})
-    text = new_output("stream", name="stdout", text="kept")
-    assert record.clean([widget, text], 1) == [text]
+    pieces = [new_output("stream", name="stdout", text=text) for text in ("one ", "two")]
+    assert record.clean([pieces[0], widget, pieces[1]], 1) == [new_output("stream", name="stdout", text="one two")]

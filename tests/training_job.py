@@ -24,7 +24,10 @@ from replearn_course.training import History, fit, plateau, warmup_cosine
 
 SETTING = Setting("smoke", "cpu", "32-true", 1)
 EPOCHS, STEPS = 4, 5
-SCHEDULES: dict[str, Callable[[], Any]] = {"plateau": lambda: plateau(0.5, 0), "warmup-cosine": lambda: warmup_cosine(0.2)}
+SCHEDULES: dict[str, Callable[[], Any]] = {
+    "plateau": lambda: plateau(0.5, 0),
+    "warmup-cosine": lambda: warmup_cosine(0.2),
+}
 
 
 def images(n: int, side: int = 8, seed: int = 0) -> ImageSet:
@@ -35,13 +38,13 @@ def images(n: int, side: int = 8, seed: int = 0) -> ImageSet:
     return ImageSet("noise", pixels, labels, ("0", "1", "2", "3"))
 
 
-def network() -> TripletNetwork:
+def network(margin: float = 0.5) -> TripletNetwork:
     """With batch norm, whose statistics must be kept, and dropout, whose random state must be."""
     torch.manual_seed(3)
     encoder = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(256, 3)
     )
-    return TripletNetwork(encoder, margin=0.5)  # type: ignore[arg-type]
+    return TripletNetwork(encoder, margin)  # type: ignore[arg-type]
 
 
 def train(
@@ -59,12 +62,12 @@ def train(
         method.register_forward_pre_hook(lambda m, _: each_step(next(made)) if m.training else None)
     optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
     settings: dict[str, Any] = {"epochs": EPOCHS, "patience": 3, "progress": False, "setting": SETTING}
+    settings["validation"] = TripletBatches(images(16, seed=9), 8)
     history = fit(
         method,
         TripletBatches(images(37), 8, seed=1, views=RandomAffine()),  # 5 steps, the last a short one
         optimizer,
         schedule=SCHEDULES[schedule](),
-        validation=TripletBatches(images(16, seed=9), 8),
         checkpoint=checkpoint,
         **settings | arguments,
     )

@@ -40,8 +40,6 @@ OWN_FORMS = (
     rf"git clone https://github\.com/{_SLUG}",
 )
 
-BADGES = re.compile(r"(<!-- badges: tools/links\.py -->\n).*?(<!-- end -->)", re.S)
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -68,8 +66,6 @@ def derived(root: Path) -> dict[Path, str]:
             text = replace_slug(text, other, slug)
         if path.name == "CITATION.cff" and "\nrepository-code:" not in text:
             text = text.rstrip("\n") + f'\nrepository-code: "https://github.com/{slug}"\n'
-        if path.name == "README.md":
-            text = BADGES.sub(lambda match: match[1] + badges(slug) + match[2], text)
         if path.parent.name == "book" and path.suffix == ".ipynb":
             text = with_install_cell(text, slug)
         texts[path] = text
@@ -90,21 +86,10 @@ def own_slug(root: Path) -> str:
 def replace_slug(text: str, old: str, new: str) -> str:
     """Turn every address of one repository into that of another, its Pages site included."""
     (old_owner, old_name), (new_owner, new_name) = old.split("/"), new.split("/")
-    text = re.sub(rf"((?:github|githubusercontent)\.com/(?:github/)?){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
+    hosts = r"((?:github|githubusercontent)\.com/|colab\.research\.google\.com/github/)"
+    text = re.sub(rf"{hosts}{re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
     pages = rf"https://{re.escape(old_owner)}\.github\.io/{re.escape(old_name)}(?![\w-])"
     return re.sub(pages, f"https://{new_owner}.github.io/{new_name}", text)
-
-
-def badges(slug: str) -> str:
-    """Write the badges of the README: tests, the published book, a chapter in Colab."""
-    owner, name = slug.split("/")
-    workflows, colab = f"https://github.com/{slug}/actions/workflows", "https://colab.research.google.com"
-    return (
-        f"[![tests]({workflows}/tests.yml/badge.svg)]({workflows}/tests.yml)\n"
-        f"[![book]({workflows}/book.yml/badge.svg)](https://{owner}.github.io/{name}/)\n"
-        f"[![open chapter 4 in Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{slug}/blob/main/book/ch04_triplet.ipynb)\n"
-    )
 
 
 def install_source(slug: str) -> str:

@@ -110,7 +110,6 @@ def run(notebook: NotebookNode, scale: str, folder: Path) -> dict[str, Any]:
         timeout=3600,
         kernel_name="python3",
         record_timing=False,
-        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
     try:
@@ -126,12 +125,12 @@ def run(notebook: NotebookNode, scale: str, folder: Path) -> dict[str, Any]:
 
 
 def clean(outputs: list[NotebookNode], number: int) -> list[NotebookNode]:
-    """Drop widgets and progress bars.
+    """Drop widgets and progress bars, and join what was printed.
 
     Raises:
         NotRecorded: for anything else on stderr, which a reader would meet as a red box.
     """
-    kept = []
+    kept: list[NotebookNode] = []
     for output in outputs:
         if WIDGET in output.get("data", {}):
             continue
@@ -140,7 +139,10 @@ def clean(outputs: list[NotebookNode], number: int) -> list[NotebookNode]:
             if noise:
                 raise NotRecorded(f"cell {number} printed to stderr:\n{noise}")
             continue
-        kept.append(output)
+        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text  # what is printed in pieces is read in one (nbclient's own way is quadratic)
+        else:
+            kept.append(output)
     return kept
 
 

@@ -179,8 +179,8 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
         now = getattr(settings, name)
         kind = type(now) if now is not None else int
         try:
-            value = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
-        except ValueError:
+            value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
             raise ReplearnError(f"{name}: expected {kind.__name__}, got {text!r}") from None
         settings = dataclasses.replace(settings, **{name: value})
     return settings

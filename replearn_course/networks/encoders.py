@@ -77,30 +77,31 @@ class SmallCNN(Encoder):
 
 
 class ConvNet(Encoder):
-    """Five 3×3 convolutions with batch norm: ``w, w`` at full size, ``2w, 2w`` at half, ``4w`` at a quarter, then the mean.
+    """Five convolutions with batch norm: ``w`` 5×5 at half the size already, ``2w, 2w``, at a quarter ``4w, 4w``, the mean.
 
-    The encoder of the improved recipe: stronger than :class:`SmallCNN` for the same time, because batch norm allows larger
-    learning rates, and the mean over places allows small shifts.
+    The encoder of the improved recipe: stronger than :class:`SmallCNN`, because batch norm allows larger learning rates and the
+    mean over places allows small shifts. The first convolution has stride 2: maps of full size cost more time than they are
+    worth.
     """
 
     def __init__(self, embedding_size: int, *, channels: int = 1, width: int = 32, normalise: bool = False) -> None:
         w = width
         trunk = nn.Sequential(
-            *_convolution(channels, w),  # (N, w, H, W)
-            *_convolution(w, w),
-            nn.MaxPool2d(2),  # (N, w, H/2, W/2)
+            *_convolution(channels, w, 5, stride=2),  # (N, w, H/2, W/2)
             *_convolution(w, 2 * w),
             *_convolution(2 * w, 2 * w),
             nn.MaxPool2d(2),  # (N, 2w, H/4, W/4)
-            *_convolution(2 * w, 4 * w),  # (N, 4w, H/4, W/4)
+            *_convolution(2 * w, 4 * w),
+            *_convolution(4 * w, 4 * w),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # (N, 4w)
         )
         super().__init__(trunk, 4 * w, embedding_size, normalise)
 
 
-def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
+    return convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
 
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {"small-cnn": SmallCNN, "conv-net": ConvNet}

@@ -1,0 +1,119 @@
+"""Files: whole or not at all, without pickle, and what cannot be read is said."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from replearn_course.errors import ReplearnError
+from replearn_course.files import (
+    atomic_write,
+    load_checkpoint,
+    load_weights,
+    read_csv,
+    read_json,
+    save_checkpoint,
+    save_weights,
+    write_csv,
+    write_json,
+)
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, where):
+    path = atomic_write(tmp_path / "a" / "file.txt", "old")
+    monkeypatch.setattr(where, full)
+    with pytest.raises(ReplearnError, match=r"cannot write .*file\.txt: No space left on device; .* is unchanged"):
+        atomic_write(path, "new")
+    with pytest.raises(ReplearnError, match=r"cannot write .*other\.txt: No space left on device$"):
+        atomic_write(path.with_name("other.txt"), "new")
+    assert [f.name for f in path.parent.iterdir()] == ["file.txt"]
+    assert path.read_text() == "old"
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = atomic_write(tmp_path / "file.txt", "old")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(path, "new")
+    assert [f.name for f in tmp_path.iterdir()] == ["file.txt"]
+    assert path.read_text() == "old"
+
+
+def test_the_old_file_stands_until_the_new_one_is_on_the_disk(tmp_path, monkeypatch):
+    path, order = atomic_write(tmp_path / "file.txt", "old"), []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(path.read_text()), fsync(fd)))
+    atomic_write(path, b"new")
+    assert order == ["old", "new"]  # the file before the rename, the folder after it
+    assert path.read_bytes() == b"new"
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    atomic_write(tmp_path / "file", "x")
+    for path in (tmp_path / "file" / "below", tmp_path / ("n" * 300), Path("/dev/null/x")):
+        with pytest.raises(ReplearnError, match="cannot write"):
+            atomic_write(path, "x")
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+def test_json(tmp_path):
+    value = {"a": [1, 2.5, None], "ü": "±"}
+    path = write_json(tmp_path / "x.json", value)
+    assert read_json(path) == value
+    assert "±" in path.read_text(encoding="utf-8")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ReplearnError, match=r"x\.json is not valid JSON .* damaged"):
+        read_json(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ReplearnError, match="not valid JSON"):
+        read_json(path)
+    with pytest.raises(ReplearnError, match="cannot read .*No such file"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_csv(tmp_path):
+    path = write_csv(tmp_path / "x.csv", [{"a": 1, "b": 'say "x", y'}, {"a": 2, "c": 0.1}])
+    assert read_csv(path) == [{"a": "1", "b": 'say "x", y', "c": ""}, {"a": "2", "b": "", "c": "0.1"}]
+    with pytest.raises(ReplearnError, match="cannot read .*No such file"):
+        read_csv(tmp_path / "absent.csv")
+    path.write_bytes(b"a,b\n\xff,1\n")
+    with pytest.raises(ReplearnError, match="is not a CSV file"):
+        read_csv(path)
+
+
+def test_weights(tmp_path):
+    shared = torch.arange(6.0).view(2, 3)
+    state = {"a": shared.T, "b": shared, "n": torch.tensor(3), "h": torch.ones(2, dtype=torch.bfloat16)}
+    path = save_weights(tmp_path / "w.safetensors", state, {"made": "here"})
+    loaded = load_weights(path)
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], state[name]) and loaded[name].dtype == state[name].dtype for name in state)
+    content = path.read_bytes()
+    for damaged in (b"", content[:5], content[:40], content[:-1], b"\xff" * 100):
+        path.write_bytes(damaged)
+        with pytest.raises(ReplearnError, match="cannot be read as safetensors"):
+            load_weights(path)
+    with pytest.raises(ReplearnError, match="no such file"):
+        load_weights(tmp_path / "absent")
+
+
+def test_checkpoints(tmp_path):
+    state = {"rows": [{"loss": 0.1}], "random": (3, (1, 2), None), "t": torch.arange(3)}
+    path = save_checkpoint(tmp_path / "last.pt", state)
+    loaded = load_checkpoint(path)
+    assert (loaded["rows"], loaded["random"], loaded["t"].tolist()) == (state["rows"], state["random"], [0, 1, 2])
+    with pytest.raises(ReplearnError, match="no such file"):
+        load_checkpoint(tmp_path / "absent.pt")
+    with pytest.raises(ReplearnError, match="no such file"):
+        load_checkpoint(tmp_path)

@@ -1,0 +1,115 @@
+"""The ledger: rows of one shape, claimed beside measured, and damaged files named."""
+
+import json
+
+import pytest
+
+from replearn_course import results as ledger
+from replearn_course.errors import ReplearnError
+from replearn_course.results import COLUMNS, claim, format_value, load_result, record, results, table
+
+RESULT = {
+    "experiment": "toy",
+    "scale": "cpu",
+    "device": "a CPU",
+    "precision": "32-true",
+    "threads": 1,
+    "data": "MNIST",
+    "document": "D3",
+    "protocol": "by hand",
+    "seeds": 3,
+    "date": "2026-01-01",
+    "gflops": 10.0,
+    "commit": None,
+    "versions": {},
+    "metrics": [
+        {"metric": "accuracy", "value": 0.98765, "spread": 0.001, "unit": "fraction", "claim": "x", "claimed": "0.99"},
+        {"metric": "epochs trained", "value": 21.0, "spread": None, "unit": "epochs", "claim": None, "claimed": None},
+    ],
+}
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A ledger without results."""
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "ledger")
+    return tmp_path
+
+
+def test_the_ledgers_rows_have_the_columns_and_known_claims():
+    for row in results():
+        assert set(COLUMNS) <= set(row)
+        assert row["seeds"] >= 1
+        assert row["source"].startswith("ledger/")
+        if row["claim"]:
+            assert row["claimed"] == claim(row["claim"])["value"]
+
+
+def test_record_and_read_back(empty):
+    assert results() == []
+    record(RESULT)
+    record({**RESULT, "seeds": 5})  # takes the place of the first
+    assert load_result("toy", "cpu")["seeds"] == 5
+    rows = results(experiment="toy")
+    assert [(row["metric"], row["value"], row["seeds"]) for row in rows] == [
+        ("accuracy", 0.98765, 5),
+        ("epochs trained", 21.0, 5),
+    ]
+    assert set(COLUMNS) <= set(rows[0])
+    assert rows[0]["source"] == "ledger/toy-cpu.json"
+    assert results(experiment="other") == []
+    with pytest.raises(ReplearnError, match="cannot read .*toy-full.json"):
+        load_result("toy")
+
+
+def test_runs_are_found_below_folders(empty):
+    for name in ("one", "two"):
+        folder = empty / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps({**RESULT, "experiment": name}))
+    (empty / "runs" / "unfinished").mkdir()
+    rows = results(empty / "runs")
+    assert [row["experiment"] for row in rows] == ["one", "one", "two", "two"]
+    assert rows[0]["source"] == str(empty / "runs" / "one")
+    assert [row["experiment"] for row in results(empty / "runs" / "two")] == ["two", "two"]
+    (empty / "runs" / "one" / "result.json").write_text('{"experiment": "one"}')
+    with pytest.raises(ReplearnError, match="is not the result of a run: 'seeds' is missing"):
+        results(empty / "runs")
+    (empty / "runs" / "one" / "result.json").write_text("{")
+    with pytest.raises(ReplearnError, match="not valid JSON"):
+        results(empty / "runs")
+
+
+def test_unknown_claim_names_the_nearest():
+    with pytest.raises(
+        ReplearnError, match="unknown claim 'd3-mnist-2d-stop-epok'; did you mean 'd3-mnist-2d-stop-epoch'"
+    ):
+        claim("d3-mnist-2d-stop-epok")
+
+
+def test_table_puts_claimed_beside_measured():
+    text = table([{**metric, "document": "D3"} for metric in RESULT["metrics"]])
+    head, rule, first, second = (line.split("  ") for line in text.splitlines())
+    cells = lambda line: [cell.strip() for cell in line if cell.strip()]  # noqa: E731
+    assert cells(head) == ["metric", "measured", "claimed", "document"]
+    assert set("".join(rule)) == {"-"}
+    assert cells(first) == ["accuracy", "0.9877 ± 0.0010", "0.99", "D3"]
+    assert cells(second) == ["epochs trained", "21", "–"]
+    assert table([]) == "no results"
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "unit", "expected"),
+    [
+        (None, None, "", "–"),
+        ("", None, "", "–"),
+        ("0.99", None, "fraction", "0.99"),
+        (0.5, None, "fraction", "0.5000"),
+        (21.0, None, "epochs", "21"),
+        (21.5, 0.707, "epochs", "21.5 ± 0.7"),
+        (21.0, 0.0, "epochs", "21 ± 0"),
+        (0, None, "seconds", "0"),
+    ],
+)
+def test_numbers_as_a_table_shows_them(value, spread, unit, expected):
+    assert format_value(value, spread, unit) == expected
