@@ -38,13 +38,16 @@ def average(values: dict[str, float], model: nn.Module) -> dict[str, float]:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The items ``(B, ...)`` of all processes, with gradients.
+    """The items ``(B, ...)`` of all processes; a gradient flows into those of this process.
 
-    Each process computes the same loss of the whole batch. Its backward pass sums the gradients that all processes send to
-    its own items, world times the gradient of one loss; the mean that DistributedDataParallel takes over processes undoes that.
+    Each process computes the same loss of the whole batch, and its gradient for its own items alone. The mean that
+    DistributedDataParallel takes over the processes divides their sum by ``world``: the factor here undoes that.
     """
-    if _world() == 1:
+    if (world := _world()) == 1:
         return tensor
-    from torch.distributed.nn import functional
-
-    return torch.cat(functional.all_gather(tensor))
+    parts = [torch.empty_like(tensor) for _ in range(world)]
+    dist.all_gather(parts, tensor.detach().contiguous())
+    own = parts[dist.get_rank()] = tensor.view_as(tensor)
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * world)
+    return torch.cat(parts)
