@@ -51,6 +51,7 @@ class Reader:
 
     def __init__(self, browser, screen: str):
         self.context = browser.new_context(**SCREENS[screen])
+        self.context.set_default_timeout(180_000)  # a limit for what hangs, not for a busy machine
         self.asked_outside: list[str] = []
         self.messages: list[str] = []
         self.context.route(lambda url: not url.startswith(("file:", "data:", "blob:")), self.refuse)
@@ -66,7 +67,7 @@ class Reader:
     def open(self, path: Path, query: str = ""):
         self.page.goto(path.as_uri() + query, wait_until="load")
         if self.page.locator(".math").count():
-            self.page.wait_for_function("() => window.MathJax?.startup?.promise", timeout=20_000)
+            self.page.wait_for_function("() => window.MathJax?.startup?.promise")
             self.page.evaluate("() => MathJax.startup.promise.then(() => null)")
         return self.page
 
@@ -144,7 +145,7 @@ def test_sliders_move_by_keyboard(book, reader):  # noqa: F811
 
 def test_search_finds_without_a_server(book, reader):  # noqa: F811
     page = reader.open(book / "search.html", "?q=triplet")
-    page.wait_for_selector("ul.search li", timeout=20_000)
+    page.wait_for_selector("ul.search li")
     assert page.locator("ul.search li a[href*=ch04]").count()
     assert reader.asked_outside == []
     assert reader.messages == []

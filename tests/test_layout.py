@@ -10,7 +10,9 @@ PACKAGE = Path(__file__).parents[1] / "replearn_course"
 # From top to bottom. A strict order has no cycles, so this one list forbids both the circles and the way back up.
 ROOMS = [
     "cli",
+    "student_cli",
     "student",
+    "exercises",
     "checks",
     "experiments",
     "probes",
@@ -19,8 +21,8 @@ ROOMS = [
     "data",
     "networks",
     "losses",
-    "slider",
     "plots",
+    "slider",
     "results",
     "scale",
     "files",

@@ -30,8 +30,8 @@ def test_small_cnn_by_hand(channels, side, hidden, d):
 def test_conv_net_by_hand(channels, width, d):
     network = ConvNet(d, channels=channels, width=width)
     w = width
-    convolutions = 9 * (channels * w + w * w + w * 2 * w + 2 * w * 2 * w + 2 * w * 4 * w)
-    batch_norms = 2 * (w + w + 2 * w + 2 * w + 4 * w)
+    convolutions = 25 * channels * w + 9 * (w * 2 * w + 2 * w * 2 * w + 2 * w * 4 * w + 4 * w * 4 * w)
+    batch_norms = 2 * (w + 2 * w + 2 * w + 4 * w + 4 * w)
     assert count_parameters(network) == convolutions + batch_norms + 4 * w * d + d
     assert network(pictures(5, 28, channels)).shape == (5, d)
     assert network(pictures(5, 20, channels)).shape == (5, d)  # the mean over places takes any size
