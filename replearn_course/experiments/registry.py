@@ -96,7 +96,8 @@ EXPERIMENTS: dict[str, Experiment] = {
                 "cpu": {"epochs": 5},
             },
             protocol=(
-                "random pairs, half of one class, new each epoch, batch {batch_size}, margin {margin}, Adam {lr}, {epochs} "
+                "random pairs, half of one class, new each epoch, batch {batch_size}, margin {margin} (in D3's form on the squared "
+                "distance), Adam {lr}, {epochs} "
                 "epochs, weights of the last epoch; ROC on one random pair for each test image, threshold chosen on validation "
                 "pairs; linear probe as for the triplets; test set used once"
             ),

@@ -46,7 +46,7 @@ class TripletLoss(NamedTuple):
     loss: Tensor
     """The loss, a scalar, reduced as ``reduction`` says."""
     active: Tensor
-    """Share of the triplets whose hinge is positive, from 0 to 1: the triplets that still teach. A scalar."""
+    """Share, from 0 to 1, of the triplets whose hinge is positive, those that still teach. A scalar."""
     count: Tensor  # type: ignore[assignment]  # a field hides the method of tuple
     """Number of triplets that the miner chose, over which ``reduction="mean"`` divides. An integer scalar."""
 
