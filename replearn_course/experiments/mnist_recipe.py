@@ -35,10 +35,10 @@ class Settings:
     reduction: str = "mean"
     margin: float = 1.0
     p: int = 10
-    k: int = 20
-    epochs: int = 10
-    batches: int = 100
-    lr: float = 3e-3
+    k: int = 10
+    epochs: int = 15
+    batches: int = 200
+    lr: float = 4e-3
     warmup: float = 0.1
     degrees: float = 10.0
     resize: float = 0.1
