@@ -55,7 +55,7 @@ def main() -> None:
         probe = linear_probe(train_z, data.train.labels.cpu(), val_z, data.validation.labels.cpu())
         row = {
             "change": arguments.change,
-            "settings": " ".join(arguments.settings),
+            "settings": " ".join(f"{name}={value}" for name, value in dataclasses.asdict(settings).items()),
             "seed": seed,
             "val_accuracy": f"{probe.top1:.4f}",
             "loss": f"{history.rows[-1]['loss']:.4g}",
