@@ -128,13 +128,44 @@ def row(**changes):
     return common | {"date": "2026-01-02T03:04:05"} | changes
 
 
+def cells_of(line):
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
 def test_measured_table_has_claim_value_and_spread():
-    line = extension.measured([row()]).splitlines()[2]
-    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    assert cells == [
-        *["`mnist`", r"top\_1", "0.99 (D3)", "0.9881 ± 0.0004", "3", "MNIST", "cpu", "cpu", r"a\|b", "2026-01-02"]
-    ]
-    assert extension.measured([row(claimed=None, seeds=[0, 1])]).splitlines()[2].split("|")[3].strip() == "–"
+    lines = extension.measured([row()]).splitlines()
+    assert lines[0] == "### `mnist`"
+    assert cells_of(lines[4]) == [r"top\_1", "0.99 (D3)", "0.9881 ± 0.0004"]
+    assert lines[6] == r"MNIST · scale cpu · 3 seeds · cpu · 2026-01-02. a\|b."
+    assert cells_of(extension.measured([row(claimed=None, seeds=[0, 1])]).splitlines()[4])[1] == "–"
+
+
+def test_measured_runs_have_a_table_each():
+    text = extension.measured([row(), row(metric="top_5"), row(scale="full", seeds=1)])
+    assert text.count("| Metric |") == 2
+    assert "scale full · 1 seed ·" in text
+
+
+def claim(**changes):
+    common = {
+        "system": "N1",
+        "dataset": "",
+        "metric": "top-1",
+        "value": "0.5",
+        "spread": "",
+        "unit": "",
+        "protocol": "",
+    }
+    return common | {"kind": "quoted", "source": "A 2015", "reading": "odd"} | changes
+
+
+def test_what_all_claims_of_a_place_share_stands_below_their_table():
+    text = extension.claims_of_place("table 1", [claim(), claim(metric="top-5")])
+    assert "| System, data | Metric | Value |\n" in text
+    assert text.count("Quoted from another paper: A 2015.") == text.count("odd") == 1
+    mixed = extension.claims_of_place("table 1", [claim(), claim(kind="result", source="", reading="")])
+    assert "| Kind | Note |" in mixed
+    assert "\n1. odd\n" in mixed
 
 
 def test_tables_without_data_say_how_to_make_it():
