@@ -99,6 +99,7 @@ def scatter(
     *,
     limits: tuple[float, float] | None = None,
     classes: Sequence[str] | None = None,
+    kind: str = "embedding",
     axes: Axes | None = None,
 ) -> Figure:
     """Points ``(N, 2)`` in viridis by label ``(N,)``, with the class written at the median of each.
@@ -109,6 +110,7 @@ def scatter(
         title: above the axes.
         limits: of both axes, for pictures that shall be compared.
         classes: names by label; the labels themselves by default.
+        kind: of the two dimensions, such as ``"t-SNE"``.
         axes: draw there instead of on a new figure.
     """
     import matplotlib.patheffects as effects
@@ -125,7 +127,7 @@ def scatter(
         axes.text(x0, y0, name, weight="bold", ha="center", va="center", size=13).set_path_effects(
             [effects.withStroke(linewidth=3, foreground="white")]
         )
-    axes.set(title=title, xlabel="embedding, 1st dimension", ylabel="embedding, 2nd dimension")
+    axes.set(title=title, xlabel=f"{kind}, 1st dimension", ylabel=f"{kind}, 2nd dimension")
     if limits:
         axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal", adjustable="box" if limits else "datalim")

@@ -70,6 +70,7 @@ def generate(book: Path) -> None:
         "claims": claims(results.claims()),
         "benchmarks": speed(json.loads(benchmarks.read_text()) if benchmarks.exists() else []),
         "api": api(),
+        "motion": motion(book / "ch04_triplet.ipynb"),
     }
     for name, text in pages.items():
         path = book / "_generated" / f"{name}.md"
@@ -158,6 +159,14 @@ def claims_of_place(place: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def kind(row: Mapping[str, Any]) -> str:
     return escape(KINDS.get(row["kind"], row["kind"])) + (f": {escape(row['source'])}" if row.get("source") else "")
+
+
+def motion(chapter: Path) -> str:
+    """The first slider that a chapter recorded, for the home page."""
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"] if chapter.exists() else []
+    pages = ["".join(o["data"].get("text/html", "")) for c in cells for o in c.get("outputs", []) if "data" in o]
+    figure = next((page for page in pages if "replearn-slider" in page), "")
+    return f"```{{raw}} html\n{figure}\n```\n"
 
 
 def speed(rows: Sequence[Mapping[str, Any]]) -> str:
