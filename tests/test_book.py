@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -173,10 +174,18 @@ def test_tables_without_data_say_how_to_make_it():
     assert "make bench" in extension.speed([])
 
 
+def test_home_page_has_the_first_slider_of_the_chapter(tmp_path):
+    outputs = [{"text": "x"}, {"data": {"text/html": ["<figure class=", '"replearn-slider">a</figure>']}}]
+    chapter = tmp_path / "chapter.ipynb"
+    chapter.write_text(json.dumps({"cells": [{}, {"outputs": outputs}]}))
+    assert '\n<figure class="replearn-slider">a</figure>\n' in extension.motion(chapter)
+
+
 def test_benchmark_table_names_machine_and_date():
     line = {"name": "batch-all", "peer": "pml", "ours_s": 0.01234567, "peer_s": 1.0, "ratio": 81.0, "ours_mib": 3.0}
     text = extension.speed([line | {"peer_mib": 90.0, "machine": "2 cores", "date": "2026-01-02T00:00"}])
-    assert "| batch-all | pml | 0.01235 | 1 | 81 | 3 | 90 |" in text
+    assert "**Against pml**" in text
+    assert "| batch-all | 0.01235 | 1 | 81 | 3 | 90 |" in text
     assert "2 cores, 2026-01-02" in text
 
 

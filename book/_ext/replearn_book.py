@@ -173,17 +173,26 @@ def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     """The benchmarks: ours beside the peer's, of one interleaved run."""
     if not rows:
         return "Not measured here yet: `make bench` writes `benchmarks/results.json`, and the next build shows it.\n"
-    text = table(
-        ["What", "Against", "Ours, s", "Peer, s", "Times faster", "Ours, MiB", "Peer, MiB"],
-        (
-            [escape(row["name"]), escape(row["peer"])]
-            + [number(row.get(key)) for key in ("ours_s", "peer_s", "ratio", "ours_mib", "peer_mib")]
-            for row in rows
-        ),
-        numbers=5,
-    )
+    peers: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        peers.setdefault(row["peer"], []).append(row)
+    text = "\n".join(speed_against(peer, group) for peer, group in peers.items())
     machines = dict.fromkeys((row["machine"], str(row["date"])[:10]) for row in rows)
     return text + "".join(f"\nMeasured on {escape(machine)}, {escape(date)}.\n" for machine, date in machines)
+
+
+def speed_against(peer: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = {
+        "ours_s": "Ours, s",
+        "peer_s": "Peer, s",
+        "ratio": "Times faster",
+        "ours_mib": "Ours, MiB",
+        "peer_mib": "Peer, MiB",
+    }
+    measured = [key for key in columns if any(row.get(key) is not None for row in rows)]
+    lines = ([escape(row["name"]), *(number(row.get(key)) for key in measured)] for row in rows)
+    head = ["What", *(columns[key] for key in measured)]
+    return f"**Against {escape(peer)}**\n\n{table(head, lines, numbers=len(measured))}"
 
 
 def api() -> str:
