@@ -1,7 +1,7 @@
 """Figures: one theme for all, and the kinds of picture that the chapters share.
 
 Every function returns a Matplotlib figure; :func:`show` puts it into a chapter with its caption and its alt text. Colours hold
-for the colour-blind: viridis for classes, as document D3 likes it, and three colours of Okabe and Ito for curves.
+for the colour-blind: viridis for classes, as document D3 likes it, and six colours of Okabe and Ito for curves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ __all__ = ["confusion", "curves", "histograms", "image_grid", "roc", "scatter", 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
+WIDE = 700  # pixels beyond which a picture scrolls on a narrow screen rather than shrink until no one can read it
+
 THEME = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
@@ -31,8 +33,6 @@ THEME = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "axes.titlesize": "medium",
-    "legend.frameon": False,
-    "image.cmap": "viridis",
     "font.size": 11,
 }
 
@@ -67,8 +67,11 @@ def show(figure: Figure, alt: str, caption: str) -> HTML:
     """
     from IPython.display import HTML
 
+    width, height = (round(inches * 100) for inches in figure.get_size_inches())
+    kind = "replearn-figure replearn-wide" if width > WIDE else "replearn-figure"
+    uri = image_uri(figure, quality=60, dpi=200)  # two pixels for each that the page gives, as most screens have
     return HTML(
-        f'<figure class="replearn-figure"><img src="{image_uri(figure)}" alt="{html.escape(alt)}">'
+        f'<figure class="{kind}"><img src="{uri}" alt="{html.escape(alt)}" width="{width}" height="{height}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
@@ -96,6 +99,7 @@ def scatter(
     *,
     limits: tuple[float, float] | None = None,
     classes: Sequence[str] | None = None,
+    kind: str = "embedding",
     axes: Axes | None = None,
 ) -> Figure:
     """Points ``(N, 2)`` in viridis by label ``(N,)``, with the class written at the median of each.
@@ -106,6 +110,7 @@ def scatter(
         title: above the axes.
         limits: of both axes, for pictures that shall be compared.
         classes: names by label; the labels themselves by default.
+        kind: of the two dimensions, such as ``"t-SNE"``.
         axes: draw there instead of on a new figure.
     """
     import matplotlib.patheffects as effects
@@ -122,7 +127,7 @@ def scatter(
         axes.text(x0, y0, name, weight="bold", ha="center", va="center", size=13).set_path_effects(
             [effects.withStroke(linewidth=3, foreground="white")]
         )
-    axes.set(title=title, xlabel="embedding, 1st dimension", ylabel="embedding, 2nd dimension")
+    axes.set(title=title, xlabel=f"{kind}, 1st dimension", ylabel=f"{kind}, 2nd dimension")
     if limits:
         axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal", adjustable="box" if limits else "datalim")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -128,13 +129,44 @@ def row(**changes):
     return common | {"date": "2026-01-02T03:04:05"} | changes
 
 
+def cells_of(line):
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
 def test_measured_table_has_claim_value_and_spread():
-    line = extension.measured([row()]).splitlines()[2]
-    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    assert cells == [
-        *["`mnist`", r"top\_1", "0.99 (D3)", "0.9881 ± 0.0004", "3", "MNIST", "cpu", "cpu", r"a\|b", "2026-01-02"]
-    ]
-    assert extension.measured([row(claimed=None, seeds=[0, 1])]).splitlines()[2].split("|")[3].strip() == "–"
+    lines = extension.measured([row()]).splitlines()
+    assert lines[0] == "### `mnist`"
+    assert cells_of(lines[4]) == [r"top\_1", "0.99 (D3)", "0.9881 ± 0.0004"]
+    assert lines[6] == r"MNIST · scale cpu · 3 seeds · cpu · 2026-01-02. a\|b."
+    assert cells_of(extension.measured([row(claimed=None, seeds=[0, 1])]).splitlines()[4])[1] == "–"
+
+
+def test_measured_runs_have_a_table_each():
+    text = extension.measured([row(), row(metric="top_5"), row(scale="full", seeds=1)])
+    assert text.count("| Metric |") == 2
+    assert "scale full · 1 seed ·" in text
+
+
+def claim(**changes):
+    common = {
+        "system": "N1",
+        "dataset": "",
+        "metric": "top-1",
+        "value": "0.5",
+        "spread": "",
+        "unit": "",
+        "protocol": "",
+    }
+    return common | {"kind": "quoted", "source": "A 2015", "reading": "odd"} | changes
+
+
+def test_what_all_claims_of_a_place_share_stands_below_their_table():
+    text = extension.claims_of_place("table 1", [claim(), claim(metric="top-5")])
+    assert "| System, data | Metric | Value |\n" in text
+    assert text.count("Quoted from another paper: A 2015.") == text.count("odd") == 1
+    mixed = extension.claims_of_place("table 1", [claim(), claim(kind="result", source="", reading="")])
+    assert "| Kind | Note |" in mixed
+    assert "\n1. odd\n" in mixed
 
 
 def test_tables_without_data_say_how_to_make_it():
@@ -142,10 +174,18 @@ def test_tables_without_data_say_how_to_make_it():
     assert "make bench" in extension.speed([])
 
 
+def test_home_page_has_the_first_slider_of_the_chapter(tmp_path):
+    outputs = [{"text": "x"}, {"data": {"text/html": ["<figure class=", '"replearn-slider">a</figure>']}}]
+    chapter = tmp_path / "chapter.ipynb"
+    chapter.write_text(json.dumps({"cells": [{}, {"outputs": outputs}]}))
+    assert '\n<figure class="replearn-slider">a</figure>\n' in extension.motion(chapter)
+
+
 def test_benchmark_table_names_machine_and_date():
     line = {"name": "batch-all", "peer": "pml", "ours_s": 0.01234567, "peer_s": 1.0, "ratio": 81.0, "ours_mib": 3.0}
     text = extension.speed([line | {"peer_mib": 90.0, "machine": "2 cores", "date": "2026-01-02T00:00"}])
-    assert "| batch-all | pml | 0.01235 | 1 | 81 | 3 | 90 |" in text
+    assert "**Against pml**" in text
+    assert "| batch-all | 0.01235 | 1 | 81 | 3 | 90 |" in text
     assert "2 cores, 2026-01-02" in text
 
 

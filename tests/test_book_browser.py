@@ -161,3 +161,14 @@ def test_answers_unfold(book, reader):  # noqa: F811
         assert not body.is_visible()
         box.locator("button").first.click()
         assert body.is_visible()
+
+
+def test_claims_are_filtered(book, reader):  # noqa: F811
+    page = reader.open(book / "claims.html")
+    rows = page.locator("div.claims tbody tr")
+    page.get_by_label("Show rows with").fill("facenet ACCURACY")
+    left = [text.lower() for text in page.locator("div.claims tbody tr:visible").all_inner_texts()]
+    assert 0 < len(left) < rows.count()
+    assert all("facenet" in text and "accuracy" in text for text in left)
+    page.get_by_label("Show rows with").fill("")
+    assert page.locator("div.claims tbody tr:visible").count() == rows.count()

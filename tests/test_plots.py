@@ -1,9 +1,13 @@
 """Figures hold what they were given, and travel with escaped words."""
 
+import base64
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from replearn_course import plots
 
@@ -21,6 +25,15 @@ def test_show_escapes_words_and_closes():
     assert "<figcaption>x &lt; y &amp; &lt;b&gt;z&lt;/b&gt;</figcaption>" in markup
     assert 'src="data:image/' in markup
     assert not plt.fignum_exists(figure.number)
+
+
+def test_show_draws_two_pixels_for_each_that_the_page_gives():
+    markup = plots.show(plots.subplots(size=(6, 3))[0], "a", "c").data
+    assert 'width="600" height="300"' in markup
+    assert "replearn-wide" not in markup
+    with Image.open(io.BytesIO(base64.b64decode(markup.partition("base64,")[2].partition('"')[0]))) as picture:
+        assert picture.size == (1200, 600)
+    assert "replearn-wide" in plots.show(plots.subplots(1, 3, size=(9, 3))[0], "a", "c").data
 
 
 def test_curves_count_from_one_and_differ_in_more_than_colour():

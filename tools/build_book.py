@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def missing_sources(book: Path) -> list[str]:
-    """List the pages of the table of contents, and the home page's picture, that are absent."""
+    """List the pages of the table of contents, and the README's picture, that are absent."""
     import yaml
 
     toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def missing_sources(book: Path) -> list[str]:
     missing = [name for name in names if not any((book / f"{name}{end}").exists() for end in (".md", ".ipynb"))]
     hints = [f"book/{name}.ipynb or .md (a chapter is recorded with tools/record.py)" for name in missing]
     if not (book / "images" / "home.png").exists():
-        hints.append("book/images/home.png (the picture of the home page, from a real run)")
+        hints.append("book/images/home.png (the picture of the README, from a real run)")
     return hints
 
 

@@ -18,12 +18,22 @@ import replearn_course
 from replearn_course.files import atomic_write
 from replearn_course.results import format_value
 
+# Leaves the rows that hold all the words, without a script and without a name of its own, as the slider does.
+FILTER = """```{raw} html
+<label class="replearn-filter">Show rows with <input type="search" placeholder="such as FaceNet accuracy" oninput="
+const words=this.value.toLowerCase().split(/\\s+/),has=e=>words.every(w=>e.textContent.toLowerCase().includes(w));
+for(const c of document.querySelectorAll('div.claims')){const rows=[...c.querySelectorAll('tbody tr')];
+for(const r of rows)r.hidden=!has(r);c.hidden=rows.every(r=>r.hidden)}"></label>
+```
+"""
+
 DOCUMENTS = {
     "D0": "Embedding of collections",
     "D1": "Self-supervised learning with VICReg",
     "D2": "Metric learning",
     "D3": "Siamese and triplet networks",
 }
+UNITS = {"fraction": "", "count": "", "ratio": "", "percent": "%"}
 KINDS = {"result": "its own result", "quoted": "quoted from another paper", "fact": "a fact or setting"}
 
 # The order of the API page: as data flows. A module that is not named here follows in alphabetical order.
@@ -41,7 +51,7 @@ FLOW = (
     "slider",
     "checks",
 )
-NOT_API = {"cli", "ledger"}
+NOT_API = {"cli", "ledger", "student_cli"}
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -60,6 +70,7 @@ def generate(book: Path) -> None:
         "claims": claims(results.claims()),
         "benchmarks": speed(json.loads(benchmarks.read_text()) if benchmarks.exists() else []),
         "api": api(),
+        "motion": motion(book / "ch04_triplet.ipynb"),
     }
     for name, text in pages.items():
         path = book / "_generated" / f"{name}.md"
@@ -68,27 +79,30 @@ def generate(book: Path) -> None:
 
 
 def measured(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All measurements, beside what the documents claim."""
+    """All measurements, beside what the documents claim: a table for each run, with what its rows share below it."""
     if not rows:
         return "No run is in the ledger yet. `replearn run mnist-triplet-2d --record` adds one.\n"
-    return table(
-        ["Experiment", "Metric", "Claimed", "Measured", "Seeds", "Data", "Scale", "Device", "Protocol", "Date"],
+    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        runs.setdefault((row["experiment"], row["scale"]), []).append(row)
+    return "\n".join(measured_run(run) for run in runs.values())
+
+
+def measured_run(rows: Sequence[Mapping[str, Any]]) -> str:
+    run = rows[0]
+    shown = table(
+        ["Metric", "Claimed", "Measured"],
         (
             [
-                code(row["experiment"]),
                 escape(row["metric"]),
                 claimed(row),
                 escape(format_value(row["value"], row["spread"], row["unit"])),
-                escape(seeds(row["seeds"])),
-                escape(row["data"]),
-                escape(row["scale"]),
-                escape(row["device"]),
-                escape(row["protocol"]),
-                escape(str(row["date"])[:10]),
             ]
             for row in rows
         ),
     )
+    how = [run["data"], f"scale {run['scale']}", seeds(run["seeds"]), run["device"], str(run["date"])[:10]]
+    return f"### {code(run['experiment'])}\n\n{shown}\n{escape(' · '.join(how))}. {escape(run['protocol'])}.\n"
 
 
 def claimed(row: Mapping[str, Any]) -> str:
@@ -99,12 +113,13 @@ def claimed(row: Mapping[str, Any]) -> str:
 
 def seeds(given: Any) -> str:
     """Write how many seeds, whether a run lists them or counts them."""
-    return str(len(given) if isinstance(given, Sequence) and not isinstance(given, str) else given)
+    count = len(given) if isinstance(given, Sequence) else int(given)
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def claims(rows: Sequence[Mapping[str, Any]]) -> str:
     """Every number of the documents, by document and place, with the protocols and our readings below each table."""
-    parts = []
+    parts = [FILTER]
     for document, title in DOCUMENTS.items():
         own = [row for row in rows if row["document"] == document]
         if not own:
@@ -118,40 +133,66 @@ def claims(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def claims_of_place(place: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The numbers of one place; what all of them share stands below the table, as a column it would only repeat."""
     notes: dict[str, int] = {}
     lines = []
     for row in rows:
         note = notes.setdefault(row["reading"], len(notes) + 1) if row["reading"] else ""
-        unit = "" if row["unit"] in ("fraction", "count", "ratio", "") else f" {escape(row['unit'])}"
+        unit = f" {UNITS.get(row['unit'], escape(row['unit']))}".rstrip()
         system = ", ".join(filter(None, [escape(row["system"]), escape(row["dataset"])]))
-        kind = escape(KINDS.get(row["kind"], row["kind"]))
-        source = f": {escape(row['source'])}" if row.get("source") else ""
-        lines.append(
-            [system, escape(row["metric"]), value(row["value"], row["spread"]) + unit, kind + source, str(note)]
-        )
-    protocols = dict.fromkeys(row["protocol"] for row in rows if row["protocol"])
+        lines.append([system, escape(row["metric"]), value(row["value"], row["spread"]) + unit, kind(row), str(note)])
+    columns = {"System, data": True, "Metric": True, "Value": True}
+    columns["Kind"] = len({line[3] for line in lines}) > 1
+    columns["Note"] = len({line[4] for line in lines}) > 1
+    keep = [i for i, shown in enumerate(columns.values()) if shown]
     text = f"**{escape(place[:1].upper() + place[1:])}**\n\n"
-    text += table(["System, data", "Metric", "Value", "Kind", "Note"], lines)
-    text += "".join(f"\nProtocol as stated: {escape(protocol)}.\n" for protocol in protocols)
-    if notes:
+    text += table([list(columns)[i] for i in keep], [[line[i] for i in keep] for line in lines])
+    below = [] if columns["Kind"] else [f"{kind(rows[0])[:1].upper() + kind(rows[0])[1:]}."]
+    below += [f"Protocol as stated: {escape(p)}." for p in dict.fromkeys(row["protocol"] for row in rows) if p]
+    if notes and not columns["Note"]:
+        below.append(escape(next(iter(notes))))
+    text += "".join(f"\n{line}\n" for line in below)
+    if columns["Note"]:
         text += "\n" + "".join(f"{i}. {escape(note)}\n" for note, i in notes.items())
-    return text
+    return f"::::{{container}} claims\n{text}::::\n"
+
+
+def kind(row: Mapping[str, Any]) -> str:
+    return escape(KINDS.get(row["kind"], row["kind"])) + (f": {escape(row['source'])}" if row.get("source") else "")
+
+
+def motion(chapter: Path) -> str:
+    """The first slider that a chapter recorded, for the home page."""
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"] if chapter.exists() else []
+    pages = ["".join(o["data"].get("text/html", "")) for c in cells for o in c.get("outputs", []) if "data" in o]
+    figure = next((page for page in pages if "replearn-slider" in page), "")
+    return f"```{{raw}} html\n{figure}\n```\n"
 
 
 def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     """The benchmarks: ours beside the peer's, of one interleaved run."""
     if not rows:
         return "Not measured here yet: `make bench` writes `benchmarks/results.json`, and the next build shows it.\n"
-    text = table(
-        ["What", "Against", "Ours, s", "Peer, s", "Times faster", "Ours, MiB", "Peer, MiB"],
-        (
-            [escape(row["name"]), escape(row["peer"])]
-            + [number(row.get(key)) for key in ("ours_s", "peer_s", "ratio", "ours_mib", "peer_mib")]
-            for row in rows
-        ),
-    )
+    peers: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        peers.setdefault(row["peer"], []).append(row)
+    text = "\n".join(speed_against(peer, group) for peer, group in peers.items())
     machines = dict.fromkeys((row["machine"], str(row["date"])[:10]) for row in rows)
     return text + "".join(f"\nMeasured on {escape(machine)}, {escape(date)}.\n" for machine, date in machines)
+
+
+def speed_against(peer: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = {
+        "ours_s": "Ours, s",
+        "peer_s": "Peer, s",
+        "ratio": "Times faster",
+        "ours_mib": "Ours, MiB",
+        "peer_mib": "Peer, MiB",
+    }
+    measured = [key for key in columns if any(row.get(key) is not None for row in rows)]
+    lines = ([escape(row["name"]), *(number(row.get(key)) for key in measured)] for row in rows)
+    head = ["What", *(columns[key] for key in measured)]
+    return f"**Against {escape(peer)}**\n\n{table(head, lines, numbers=len(measured))}"
 
 
 def api() -> str:
@@ -184,9 +225,9 @@ def resolve_own_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return contnode if any(hasattr(module, name) for module in modules) else None
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
+    """A Markdown table of cells that are Markdown already; the last columns, so many, hold numbers and end in line."""
+    lines = [head, ["---"] * (len(head) - numbers) + ["---:"] * numbers, *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
