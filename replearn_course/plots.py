@@ -1,7 +1,7 @@
 """Figures: one theme for all, and the kinds of picture that the chapters share.
 
 Every function returns a Matplotlib figure; :func:`show` puts it into a chapter with its caption and its alt text. Colours hold
-for the colour-blind: viridis for classes, as document D3 likes it, and three colours of Okabe and Ito for curves.
+for the colour-blind: viridis for classes, as document D3 likes it, and six colours of Okabe and Ito for curves.
 """
 
 from __future__ import annotations
