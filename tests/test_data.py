@@ -113,6 +113,7 @@ def test_pk_deals_a_class_like_cards():
     batches = pk_batches(labels, 3, 5, generator(), 4)  # every class plays in every batch, two hands a pass
     for first, second in ((0, 1), (2, 3)):
         assert len(torch.cat([batches[first], batches[second]]).unique()) == 30
+    assert batches[0].sort().values.tolist() != batches[2].sort().values.tolist()  # reshuffled after a pass
 
 
 def test_order_differs_between_generators():
@@ -236,6 +237,13 @@ def test_epochs_seeds_and_views_differ(kind):
     assert not torch.equal(first(), first(epoch=1))
     assert not torch.equal(first(), first(seed=1))
     assert not torch.equal(first(), first(views=RandomAffine()))
+
+
+def test_views_differ_from_step_to_step():
+    seen = []
+    views = lambda images, generator: seen.append(torch.rand(3, generator=generator).tolist()) or images  # noqa: E731
+    list(TripletBatches(images(torch.arange(4).repeat(9)), 8, views=views).epoch(0))
+    assert len(set(map(tuple, seen))) == len(seen) == 5
 
 
 def test_batches_are_the_images_that_the_samplers_chose():
