@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ReplearnError", "check_embeddings", "check_labels", "unknown_name"]
+__all__ = ["ReplearnError", "check_embeddings", "check_labels", "check_tensors", "unknown_name"]
 
 
 class ReplearnError(ValueError):
     """An error that its message alone explains: the command line prints it without a traceback."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ReplearnError:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> ReplearnError:
     """The error for a name that is not known, with the nearest known ones.
 
     Args:
@@ -25,9 +25,22 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ReplearnError:
         known: the names that exist.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(known) or 'none'}"
     return ReplearnError(f"unknown {kind} {name!r}; {hint}")
+
+
+def check_tensors(**tensors: object) -> None:
+    """Check that each is a tensor, not a list or an array.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    from torch import Tensor
+
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise ReplearnError(f"{name}: expected a torch.Tensor, got {type(value).__module__}.{type(value).__name__}")
 
 
 def check_embeddings(**tensors: Tensor) -> None:
@@ -36,6 +49,7 @@ def check_embeddings(**tensors: Tensor) -> None:
     Raises:
         ReplearnError: naming the argument, what came and what is expected.
     """
+    check_tensors(**tensors)
     for name, z in tensors.items():
         if z.ndim != 2:
             raise ReplearnError(f"{name}: expected shape (N, d), got {tuple(z.shape)}")
@@ -54,8 +68,11 @@ def check_labels(n: int, **tensors: Tensor) -> None:
     Raises:
         ReplearnError: naming the argument, what came and what is expected.
     """
+    import torch
+
+    check_tensors(**tensors)
     for name, y in tensors.items():
         if y.ndim != 1 or len(y) != n:
             raise ReplearnError(f"{name}: expected shape ({n},), one label an embedding, got {tuple(y.shape)}")
-        if y.is_floating_point() or y.is_complex():
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
             raise ReplearnError(f"{name}: expected an integer dtype, got {y.dtype}")

@@ -45,18 +45,18 @@ def choose(scale: str | None = None, device: str | None = None, precision: str |
     import torch
 
     device = choose_device(device)
-    return Setting(choose_scale(scale), device, choose_precision(precision, device), torch.get_num_threads())
+    return Setting(choose_scale(scale, device), device, choose_precision(precision, device), torch.get_num_threads())
 
 
-def choose_scale(scale: str | None = None) -> str:
-    """The scale: the argument, else ``REPLEARN_SCALE``, else ``full`` with a GPU and ``cpu`` without.
+def choose_scale(scale: str | None = None, device: str | None = None) -> str:
+    """The scale: the argument, else ``REPLEARN_SCALE``, else ``full`` on a GPU and ``cpu`` without.
 
     Raises:
         ReplearnError: for a scale that does not exist.
     """
     scale = scale or os.environ.get("REPLEARN_SCALE") or None
     if scale is None:
-        return "cpu" if choose_device() == "cpu" else "full"
+        return "cpu" if choose_device(device) == "cpu" else "full"
     if scale not in SCALES:
         raise unknown_name("scale", scale, SCALES)
     return scale
@@ -92,6 +92,8 @@ def choose_precision(precision: str | None = None, device: str = "cpu") -> str:
     if precision is not None:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+        if precision == "16-mixed" and not device.startswith("cuda"):
+            raise ReplearnError(f"precision '16-mixed': only CUDA devices have it, not {device}; use bf16-mixed")
         return precision
     if device.startswith("cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

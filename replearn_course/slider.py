@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from replearn_course.errors import ReplearnError
+from replearn_course.scale import choose_scale
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -88,7 +89,7 @@ def slider(
 
     from IPython.display import HTML
 
-    if os.environ.get("REPLEARN_SCALE") == "smoke" and len(values) > SMOKE_FRAMES:
+    if choose_scale() == "smoke" and len(values) > SMOKE_FRAMES:
         shown = values[start]
         values = [values[0], values[len(values) // 2], values[-1]]
         start = next((i for i, value in enumerate(values) if value is shown), 0)

@@ -113,6 +113,7 @@ def test_pk_deals_a_class_like_cards():
     batches = pk_batches(labels, 3, 5, generator(), 4)  # every class plays in every batch, two hands a pass
     for first, second in ((0, 1), (2, 3)):
         assert len(torch.cat([batches[first], batches[second]]).unique()) == 30
+    assert batches[0].sort().values.tolist() != batches[2].sort().values.tolist()  # reshuffled after a pass
 
 
 def test_order_differs_between_generators():
@@ -131,6 +132,14 @@ def test_what_cannot_be_drawn_is_said(draw):
         draw(torch.tensor([3, 3, 7, 9]), generator())
     with pytest.raises(ReplearnError, match="integer dtype"):
         draw(torch.tensor([0.0, 0.0, 1.0, 1.0]), generator())
+    with pytest.raises(ReplearnError, match=r"labels: expected shape \(1,\), .* got \(\)"):
+        draw(torch.tensor(3), generator())
+
+
+@pytest.mark.parametrize("kind", [TripletBatches, PairBatches])
+def test_what_cannot_be_drawn_is_said_when_batches_are_made(kind):
+    with pytest.raises(ReplearnError, match="two members in each class, but class 1 has one"):
+        kind(images(torch.tensor([0, 0, 1])), 2)
 
 
 def test_what_pk_cannot_do_is_said():
@@ -180,6 +189,10 @@ def test_image_sets_check_what_they_are_given():
         ImageSet("x", torch.zeros(2, 4, 4, dtype=torch.uint8), labels, ("0", "1"))
     with pytest.raises(ReplearnError, match=r"labels: expected shape \(3,\)"):
         ImageSet("x", torch.zeros(3, 1, 4, 4, dtype=torch.uint8), labels, ("0", "1"))
+    with pytest.raises(ReplearnError, match="labels: expected 0 to 0, one for each of the classes, got 0 to 1"):
+        ImageSet("x", torch.zeros(2, 1, 4, 4, dtype=torch.uint8), labels, ("0",))
+    with pytest.raises(ReplearnError, match=r"labels: expected a torch\.Tensor, got builtins\.list"):
+        ImageSet("x", torch.zeros(2, 1, 4, 4, dtype=torch.uint8), [0, 1], ("0", "1"))
     for n in (0, 2, -1):
         with pytest.raises(ReplearnError, match=f"between 1 and 1, got {n}"):
             images(labels).split(n)
@@ -224,6 +237,13 @@ def test_epochs_seeds_and_views_differ(kind):
     assert not torch.equal(first(), first(epoch=1))
     assert not torch.equal(first(), first(seed=1))
     assert not torch.equal(first(), first(views=RandomAffine()))
+
+
+def test_views_differ_from_step_to_step():
+    seen = []
+    views = lambda images, generator: seen.append(torch.rand(3, generator=generator).tolist()) or images  # noqa: E731
+    list(TripletBatches(images(torch.arange(4).repeat(9)), 8, views=views).epoch(0))
+    assert len(set(map(tuple, seen))) == len(seen) == 5
 
 
 def test_batches_are_the_images_that_the_samplers_chose():
@@ -289,6 +309,22 @@ def test_rotation_agrees_with_torchvision():
     for picture, angle in zip(out, turned, strict=True):
         peer = tvf.affine(x[0], math.degrees(angle), [0, 0], 1.0, [0.0], tvf.InterpolationMode.BILINEAR)
         assert torch.allclose(picture, peer, atol=0.01)
+
+
+def test_a_turn_keeps_lengths_where_the_sides_differ(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.ones(*shape))  # each draw at its upper bound
+    x = torch.zeros(1, 1, 15, 45)
+    x[..., 7, 16:29] = 1.0  # a bar of 13 pixels in the middle
+    out = RandomAffine(**{**NOTHING, "degrees": 90.0})(x, generator())
+    expected = torch.zeros_like(x)
+    expected[..., 1:14, 22] = 1.0
+    assert torch.allclose(out, expected, atol=1e-4)
+
+
+def test_views_of_what_is_no_batch_of_images_are_refused():
+    for bad in (torch.zeros(1, 8, 8), torch.zeros(2, 1, 8, 8).byte()):
+        with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) of a floating dtype, got"):
+            RandomAffine()(bad, generator())
 
 
 def test_shift_agrees_with_torchvision():
@@ -362,7 +398,7 @@ def test_negative_ranges_are_refused():
 def test_digits_stand_in_for_mnist_and_say_so():
     splits = load("mnist", "smoke")
     assert "stand-in" in splits.name
-    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1179, 168, 450]
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1213, 134, 450]
     for part in (splits.train, splits.validation, splits.test):
         assert part.images.shape[1:] == (1, 28, 28)
         assert part.labels.unique().tolist() == list(range(10))
@@ -415,22 +451,22 @@ def tiny(empty, monkeypatch):
     raw = empty / "MNIST" / "raw"
     raw.mkdir(parents=True)
     sums = {}
-    for part, n in (("train", 80), ("t10k", 40)):
+    for part, n in (("train", 200), ("t10k", 40)):
         pixels = torch.randint(0, 256, (n, 28, 28), generator=generator(n), dtype=torch.uint8)
         labels = (torch.arange(n) % 10).to(torch.uint8)
         for file, array in ((f"{part}-images-idx3-ubyte", pixels), (f"{part}-labels-idx1-ubyte", labels)):
             (raw / file).write_bytes(idx(array))
             sums[f"MNIST/raw/{file}"] = hashlib.md5(idx(array)).hexdigest()
     known = datasets.DATASETS["mnist"]
-    monkeypatch.setattr(datasets, "MNIST_SIZES", (80, 40))
-    monkeypatch.setitem(datasets.DATASETS, "mnist", replace(known, files=sums, validation=20))
+    monkeypatch.setattr(datasets, "MNIST_SIZES", (200, 40))
+    monkeypatch.setitem(datasets.DATASETS, "mnist", replace(known, files=sums))
     return raw
 
 
 def test_mnist_is_read_from_its_files(tiny):
     splits = load("mnist", "cpu")
     assert splits.name == "MNIST"
-    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [60, 20, 40]
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [180, 20, 40]
     assert splits.validation.labels.bincount().tolist() == [2] * 10
     assert splits.test.labels.tolist() == [i % 10 for i in range(40)]
     pixels = (tiny / "t10k-images-idx3-ubyte").read_bytes()[16:]

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from replearn_course.errors import ReplearnError
 from replearn_course.experiments import EXPERIMENTS, find, mnist_triplet
-from replearn_course.experiments.runner import Interrupted, run
+from replearn_course.experiments.runner import Interrupted, protocol, run
 from replearn_course.files import load_weights, read_csv, read_json
 from replearn_course.methods import TripletNetwork
 from replearn_course.results import COLUMNS, claim, results
@@ -163,6 +163,27 @@ def test_a_run_cut_off_between_seeds_goes_on(tmp_path, whole, monkeypatch):
         run_tiny(tmp_path, resume=True, seeds=3)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_resume_finds_the_run_of_its_settings_and_trains_nothing_twice(tmp_path, monkeypatch):
+    def interrupt(line):
+        if line == "seed 1":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path, say=interrupt)
+    with pytest.raises(ReplearnError, match="epochs: expected 1 or more"):
+        run_tiny(tmp_path, overrides={"epochs": "0"})  # leaves a newer folder of other settings
+    folder = tmp_path / f"{NAME}-smoke"
+    result = run_tiny(tmp_path, resume=True)
+    assert read_json(folder / "result.json") == json.loads(json.dumps(result))
+    monkeypatch.setattr(mnist_triplet, "run", lambda context, _: pytest.fail(f"trained seed {context.seed}"))
+    for seeds in (2, 1):
+        said = []
+        assert run_tiny(tmp_path, resume=True, seeds=seeds, say=said.append)["seeds"] == 2
+        assert "2 seeds, mean" in said[-1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_each_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
     class Enough(Exception):
         pass
@@ -186,6 +207,8 @@ def test_bad_requests_are_said_before_a_folder_is_made(tmp_path):
         ({"overrides": {"epoch": "3"}}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"overrides": {"epochs": "three"}}, "epochs: expected int, got 'three'"),
         ({"overrides": {"lr": "fast"}}, "lr: expected float, got 'fast'"),
+        ({"overrides": {"lr": "-1"}}, "lr: expected a finite number from 0 up, got -1"),
+        ({"overrides": {"lr": "nan"}}, "lr: expected a finite number from 0 up, got nan"),
         ({"seeds": 0}, "seeds: expected 1 or more, got 0"),
     ):
         with pytest.raises(ReplearnError, match=message):
@@ -212,8 +235,9 @@ def test_experiment_agrees_with_what_it_names(name):
         settings = module.Settings(**{**experiment.settings, **experiment.scales.get(scale, {})})
         as_dict = dataclasses.asdict(settings)
         assert json.loads(json.dumps(as_dict)) == as_dict  # resume compares them with those on the disk
-        protocol = experiment.protocol.format(**as_dict)
-        assert "{" not in protocol
+        text = protocol(experiment, settings)
+        assert "{" not in text
+        assert "None" not in text
         types = {field.name: type(getattr(module.Settings(), field.name)) for field in dataclasses.fields(settings)}
         for setting, value in as_dict.items():
             assert type(value) is types[setting] or types[setting] is type(None), setting

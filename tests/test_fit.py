@@ -1,5 +1,6 @@
 """``fit``: whatever cuts a training off, resumed it ends with the same bits; and it says what is wrong."""
 
+import dataclasses
 import errno
 import math
 import os
@@ -24,6 +25,7 @@ from replearn_course.files import load_checkpoint, read_csv
 from replearn_course.methods import InBatchTripletNetwork, TripletNetwork
 from replearn_course.networks import SmallCNN
 from replearn_course.training import History, fit, plateau, warmup_cosine
+from replearn_course.training.fit import _Loop
 
 JOB = Path(training_job.__file__)
 
@@ -516,6 +518,9 @@ def test_bad_requests_are_said_before_training():
             train_constant(**arguments)
     with pytest.raises(ReplearnError, match=r"monitor: 'val_los' is not among .*'val_loss'"):
         train_constant(validation=lambda _: {"val_loss": 1.0}, monitor="val_los", patience=1)
+    with pytest.raises(ReplearnError, match="optimizer: holds parameters that are not of this method"):
+        train(None, method=training_job.network(), optimizer_of=training_job.network())
+    assert train_constant(monitor="lr", patience=2)[1].stopped == "early"  # a number of training needs no validation
     with pytest.raises(ReplearnError, match=r"factor in \(0, 1\)"):
         plateau(1.0)
     with pytest.raises(ReplearnError, match=r"warmup in \[0, 1\)"):
@@ -527,6 +532,35 @@ def test_fit_works_outside_the_main_thread():
 
     with ThreadPoolExecutor(1) as pool:  # where signals cannot be caught
         assert pool.submit(train_constant).result()[1].epochs == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_on_the_cpu_train_on_a_gpu():
+    setting = dataclasses.replace(SETTING, device="cuda")
+    method, _, history = train(None, setting=setting)
+    assert history.epochs == training_job.EPOCHS
+    assert next(method.parameters()).is_cuda
+
+
+def test_the_loss_scale_is_kept(tmp_path):
+    """Of 16-mixed, which only a GPU has; a stand-in says what came back."""
+
+    class Scale:
+        def __init__(self, scale):
+            self.scale = scale
+
+        def state_dict(self):
+            return {"scale": self.scale}
+
+        def load_state_dict(self, state):
+            self.scale = state["scale"]
+
+    method = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    _Loop(tmp_path / "last.pt", method, optimizer, None, Scale(1024.0)).save()
+    found = Scale(65536.0)
+    _Loop(tmp_path / "last.pt", method, optimizer, None, found).load()
+    assert found.scale == 1024.0
 
 
 # -- several processes -------------------------------------------------------------------------------------------------

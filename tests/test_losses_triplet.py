@@ -330,6 +330,8 @@ def test_loss_of_all_lies_between_the_easiest_and_the_hardest(metric):
         ({"z": torch.ones(4, 2).int()}, "z: expected a floating dtype, got torch.int32"),
         ({"z": torch.tensor([[1.0], [2.0], [torch.nan], [4.0]])}, "z: expected finite values.*row 2"),
         ({"labels": torch.arange(3)}, r"labels: expected shape \(4,\), one label an embedding, got \(3,\)"),
+        ({"labels": [0, 0, 1, 1]}, r"labels: expected a torch\.Tensor, got builtins\.list"),
+        ({"labels": torch.ones(4).bool()}, "labels: expected an integer dtype, got torch.bool"),
         ({"labels": torch.ones(4)}, "labels: expected an integer dtype, got torch.float32"),
         ({"labels": torch.ones(4, device="meta").int()}, "labels: expected on cpu as z, got meta"),
         ({"margin": -0.5}, "margin: expected a finite number from 0 up, got -0.5"),

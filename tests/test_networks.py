@@ -7,7 +7,7 @@ from torch import nn
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import contrastive_loss, triplet_margin_loss
 from replearn_course.methods import InBatchTripletNetwork, SiameseNetwork, SiameseVerifier, TripletNetwork
-from replearn_course.networks import ConvNet, PairHead, SmallCNN, count_parameters, encoder
+from replearn_course.networks import ConvNet, PairHead, SmallCNN, count_parameters
 
 
 def pictures(n: int, side: int = 28, channels: int = 1, seed: int = 0) -> torch.Tensor:
@@ -43,29 +43,45 @@ def test_frozen_parameters_are_not_counted():
     assert count_parameters(network) == 128 * 2 + 2
 
 
-@pytest.mark.parametrize("name", ["small-cnn", "conv-net"])
-def test_normalised_embeddings_lie_on_the_unit_sphere(name):
+@pytest.mark.parametrize("encoder", [SmallCNN, ConvNet])
+def test_normalised_embeddings_lie_on_the_unit_sphere(encoder):
     x = pictures(6)
     torch.manual_seed(0)
-    plain = encoder(name, 3).eval()
+    plain = encoder(3).eval()
     torch.manual_seed(0)
-    unit = encoder(name, 3, normalise=True).eval()
+    unit = encoder(3, normalise=True).eval()
     z = unit(x)
     assert torch.allclose(z.norm(dim=1), torch.ones(6))
     assert torch.allclose(z * plain(x).norm(dim=1, keepdim=True), plain(x), atol=1e-6)
 
 
 def test_bad_requests_are_said():
-    with pytest.raises(ReplearnError, match="unknown encoder 'small-cn'; did you mean 'small-cnn'"):
-        encoder("small-cn", 2)
     with pytest.raises(ReplearnError, match="embedding_size: expected 1 or more, got 0"):
         SmallCNN(0)
     with pytest.raises(ReplearnError, match="image_size: expected 4 or more, got 3"):
         SmallCNN(2, image_size=3)
-    with pytest.raises(ReplearnError, match=r"\(N, C, H, W\), got \(28, 28\)"):
+    with pytest.raises(ReplearnError, match=r"\(N, 1, 28, 28\), got \(28, 28\)"):
         SmallCNN(2)(torch.zeros(28, 28))
     with pytest.raises(ReplearnError, match="unknown miner 'batch-hrad'; did you mean 'batch-hard'"):
         InBatchTripletNetwork(SmallCNN(2), "batch-hrad")
+    with pytest.raises(ReplearnError, match="unknown reduction 'men'; did you mean 'mean'"):
+        InBatchTripletNetwork(SmallCNN(2), reduction="men")
+    with pytest.raises(ReplearnError, match="unknown metric 'euclidian'; did you mean 'euclidean'"):
+        TripletNetwork(SmallCNN(2), metric="euclidian")
+    with pytest.raises(ReplearnError, match="unknown form 'hadsel'; did you mean 'hadsell'"):
+        SiameseNetwork(SmallCNN(2), form="hadsel")
+
+
+def test_images_that_an_encoder_cannot_take_are_said():
+    for encoder, images, message in (
+        (SmallCNN(2), torch.zeros(3, 1, 32, 32), r"images: expected \(N, 1, 28, 28\), got \(3, 1, 32, 32\)"),
+        (SmallCNN(2), torch.zeros(3, 3, 28, 28), r"images: expected \(N, 1, 28, 28\), got \(3, 3, 28, 28\)"),
+        (ConvNet(2, width=4), torch.zeros(3, 3, 20, 30), r"images: expected \(N, 1, H, W\), got \(3, 3, 20, 30\)"),
+        (SmallCNN(2), torch.zeros(3, 1, 28, 28).byte(), "images: expected a floating dtype, got torch.uint8; to_float"),
+    ):
+        with pytest.raises(ReplearnError, match=message):
+            encoder(images)
+    assert ConvNet(2, width=4).eval()(torch.zeros(3, 1, 20, 30)).shape == (3, 2)
 
 
 # -- shared weights ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from replearn_course.probes import (
     accuracy_at,
     choose_threshold,
     embed,
+    few_shot_accuracy,
     knn,
     linear_probe,
     report,
@@ -518,6 +519,25 @@ def test_embed_transform_and_float_images():
     torch.testing.assert_close(embed(flat, images()).max(), images().max() / 255)
 
 
+# --- few-shot ------------------------------------------------------------------------------------------------------
+
+
+def test_few_shot_compares_with_class_means():
+    # With two shots class 5 has the mean 10 and class 8 the mean 4; whichever item is asked, its own class is nearer.
+    z, labels = torch.tensor([[9.0], [10.0], [11.0], [3.0], [4.0], [5.0]]), torch.tensor([5, 5, 5, 8, 8, 8])
+    assert few_shot_accuracy(z, labels, shots=2, episodes=40) == 1.0
+    # Of class 5 only the item at 0 is nearer to the mean of its two others, though an item of class 8 is nearest to it.
+    z = torch.tensor([[-9.0], [9.0], [0.0], [1.0], [1.0], [1.0]])
+    assert few_shot_accuracy(z, labels, shots=2, episodes=600) == pytest.approx((1 + 1 / 3) / 2, abs=0.06)
+    far = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) + 50 * (torch.arange(40) % 4)[:, None]
+    assert few_shot_accuracy(far, torch.arange(40) % 4, shots=5, episodes=40) == 1.0
+    noise = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    share = few_shot_accuracy(noise, torch.arange(400) % 4, shots=1, episodes=1000)
+    assert abs(share - 0.25) < 0.05
+    assert share == few_shot_accuracy(noise, torch.arange(400) % 4, shots=1, episodes=1000)
+    assert share != few_shot_accuracy(noise, torch.arange(400) % 4, shots=1, episodes=1000, seed=1)
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 Z, Y = torch.eye(4), torch.tensor([0, 1, 0, 1])
@@ -557,6 +577,13 @@ BAD = [
     (lambda: report(Y, Y[:2]), r"predicted: expected shape \(4,\)"),
     (lambda: report(Y[:0], Y[:0]), r"true: expected shape \(N,\) with at least one label, got \(0,\)"),
     (lambda: report(Y, Y, names=["a"]), "names: expected 2"),
+    (lambda: report([0, 1], [0, 1]), r"true: expected a torch\.Tensor, got builtins\.list"),
+    (lambda: verification(Z[0].numpy(), Y), r"distances: expected a torch\.Tensor, got numpy\.ndarray"),
+    (lambda: embed(nn.Flatten(), images().numpy()), r"images: expected a torch\.Tensor, got numpy\.ndarray"),
+    (lambda: retrieval(Z, Y.to("meta"), ks=(1,)), "query_z, query_y, gallery_z, gallery_y: expected one device"),
+    (lambda: few_shot_accuracy(Z, Y[:3], shots=1, episodes=1), r"labels: expected shape \(4,\)"),
+    (lambda: few_shot_accuracy(Z, Y, shots=2, episodes=1), "shots: expected fewer than the 2 items .* got 2"),
+    (lambda: few_shot_accuracy(Z, Y, shots=1, episodes=0), "episodes: expected a number above 0, got 0"),
     (lambda: embed(nn.Flatten(), images(0)), "images: expected shape"),
     (lambda: embed(nn.Flatten(), images(), batch_size=0), "batch_size: expected a number above 0"),
 ]

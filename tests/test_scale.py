@@ -73,6 +73,9 @@ def test_precision_follows_the_processor(monkeypatch):
     for supported, expected in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, s=supported: s)
         assert choose_precision(device="cuda:0") == expected
+    assert choose_precision("16-mixed", "cuda:0") == "16-mixed"
+    with pytest.raises(ReplearnError, match="precision '16-mixed': only CUDA devices have it, not cpu"):
+        choose_precision("16-mixed")
     with pytest.raises(ReplearnError, match="unknown precision 'bf16'; did you mean 'bf16-mixed'"):
         choose_precision("bf16")
 

@@ -53,6 +53,7 @@ def train(
     schedule: str = "plateau",
     each_step: Callable[[int], None] | None = None,
     method: nn.Module | None = None,
+    optimizer_of: nn.Module | None = None,
     **arguments: Any,
 ) -> tuple[nn.Module, torch.optim.Optimizer, History]:
     """Train; ``each_step`` is told before each training step how many this process has made."""
@@ -60,7 +61,7 @@ def train(
     if each_step:
         made = iter(range(10**6))
         method.register_forward_pre_hook(lambda m, _: each_step(next(made)) if m.training else None)
-    optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam((optimizer_of or method).parameters(), lr=0.01)
     settings: dict[str, Any] = {"epochs": EPOCHS, "patience": 3, "progress": False, "setting": SETTING}
     settings["validation"] = TripletBatches(images(16, seed=9), 8)
     history = fit(

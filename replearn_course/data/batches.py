@@ -70,6 +70,7 @@ class TripletBatches(Batches):
     def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
         super().__init__(data, seed=seed, views=views)
         self.batch_size = _positive(batch_size)
+        random_triplets(data.labels, torch.Generator())  # complains now, not in the first epoch
 
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)
@@ -86,6 +87,7 @@ class PairBatches(Batches):
     def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
         super().__init__(data, seed=seed, views=views)
         self.batch_size = _positive(batch_size)
+        random_pairs(data.labels, torch.Generator())
 
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)
@@ -111,7 +113,7 @@ class PKBatches(Batches):
     ) -> None:
         super().__init__(data, seed=seed, views=views)
         self.p, self.k = p, k
-        pk_batches(data.labels, p, k, torch.Generator(), 1)  # complains now, not in the first epoch
+        pk_batches(data.labels, p, k, torch.Generator(), 1)
         self.n_batches = max(1, len(data) // (p * k)) if n_batches is None else _positive(n_batches, "n_batches")
         self.labels = data.labels.cpu()
 

@@ -22,7 +22,7 @@ __all__ = ["DATASETS", "Dataset", "Splits", "fetch", "load", "verify"]
 class Splits:
     """Three disjoint sets: train on the first, choose on the second, report on the third, once.
 
-    ``validation`` is cut from the published training images, the same for every seed; ``test`` is the published test set.
+    ``validation`` is a tenth of the published training images, the same for every seed; ``test`` is the published test set.
     """
 
     train: ImageSet
@@ -46,7 +46,6 @@ class Dataset:
     Attributes:
         title: its full name.
         read: reads training and test set from a folder; fetches them first if told to.
-        validation: how many training images are cut off for validation.
         stand_in: what ships with the package's dependencies and takes its place at the smoke scale.
         files: the md5 of each file below the data folder.
         size: of the download.
@@ -54,7 +53,6 @@ class Dataset:
 
     title: str
     read: Callable[[Path, bool], tuple[ImageSet, ImageSet]]
-    validation: int
     stand_in: Callable[[], tuple[ImageSet, ImageSet]]
     files: dict[str, str]
     size: str
@@ -74,10 +72,9 @@ def load(name: str, scale: str | None = None, *, download: bool = True) -> Split
     dataset = _dataset(name)
     if choose_scale(scale) == "smoke":
         train, test = dataset.stand_in()
-        train, validation = train.split(len(train) // 8)
     else:
         train, test = _read(dataset, download)
-        train, validation = train.split(dataset.validation)
+    train, validation = train.split(len(train) // 10)
     return Splits(train, validation, test)
 
 
@@ -176,7 +173,6 @@ DATASETS: dict[str, Dataset] = {
     "mnist": Dataset(
         title="MNIST (LeCun, Cortes, Burges)",
         read=_read_mnist,
-        validation=6_000,
         stand_in=_digits,
         files={
             "MNIST/raw/train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",

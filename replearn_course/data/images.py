@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_labels
+from replearn_course.errors import ReplearnError, check_labels, check_tensors
 
 __all__ = ["ImageSet", "to_float"]
 
@@ -27,7 +27,7 @@ class ImageSet:
         name: what a table calls the data, such as ``"MNIST"``; a stand-in says so here.
         images: ``(N, C, H, W)`` ``uint8``.
         labels: ``(N,)`` ``int64``.
-        classes: the name of each class.
+        classes: the name of each class, by label.
 
     Raises:
         ReplearnError: when shapes, dtypes or lengths do not fit.
@@ -39,10 +39,16 @@ class ImageSet:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        check_tensors(images=self.images, labels=self.labels)
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:
             shape = tuple(self.images.shape)
             raise ReplearnError(f"images: expected (N, C, H, W) of torch.uint8, got {shape} of {self.images.dtype}")
         check_labels(len(self.images), labels=self.labels)
+        if len(self) and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
+            raise ReplearnError(
+                f"labels: expected 0 to {len(self.classes) - 1}, one for each of the classes, got "
+                f"{self.labels.min()} to {self.labels.max()}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_labels
+from replearn_course.errors import ReplearnError, check_labels, check_tensors
 
 __all__ = ["pk_batches", "random_pairs", "random_triplets"]
 
@@ -17,7 +17,8 @@ class _ByClass:
     """The items sorted by class: class c holds ``order[start[c] : start[c] + count[c]]``."""
 
     def __init__(self, labels: Tensor) -> None:
-        check_labels(len(labels), labels=labels)
+        check_tensors(labels=labels)
+        check_labels(labels.numel(), labels=labels)
         labels = labels.cpu()
         self.classes, self.of = labels.unique(return_inverse=True)  # (C,), (N,) class index of each item
         self.order = self.of.argsort(stable=True)

@@ -47,8 +47,18 @@ class RandomAffine:
 
         Returns:
             ``(N, C, H, W)``, the dtype and device of ``images``.
+
+        Raises:
+            ReplearnError: for a wrong shape or dtype.
         """
-        theta = self._matrices(len(images), generator).to(images.device, images.dtype)
+        if images.ndim != 4 or not images.is_floating_point():
+            shape = tuple(images.shape)
+            raise ReplearnError(f"images: expected (N, C, H, W) of a floating dtype, got {shape} of {images.dtype}")
+        theta = self._matrices(len(images), generator)
+        height, width = images.shape[2:]
+        theta[:, 0, 1] *= height / width  # the sides span [-1, 1] whatever their length: an angle needs one unit
+        theta[:, 1, 0] *= width / height
+        theta = theta.to(images.device, images.dtype)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 

@@ -11,18 +11,16 @@ from torch import Tensor
 
 from replearn_course import plots
 from replearn_course.data import ImageSet, PairBatches, to_float
-from replearn_course.errors import ReplearnError
 from replearn_course.experiments.mnist_siamese import pair_distances
 from replearn_course.experiments.runner import Context
-from replearn_course.losses import pairwise_distances
 from replearn_course.methods import SiameseNetwork
 from replearn_course.networks import SmallCNN
-from replearn_course.probes import embed, verification
+from replearn_course.probes import embed, few_shot_accuracy, verification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Settings", "few_shot_accuracy", "figures", "left_out", "run"]
+__all__ = ["Settings", "figures", "left_out", "run"]
 
 
 @dataclass(frozen=True)
@@ -41,42 +39,6 @@ def left_out(seed: int) -> tuple[list[int], list[int]]:
     """The five digits to train on and the five that training never sees, by the seed."""
     order = torch.randperm(10, generator=torch.Generator().manual_seed(seed)).tolist()
     return sorted(order[:5]), sorted(order[5:])
-
-
-def few_shot_accuracy(z: Tensor, labels: Tensor, *, shots: int, episodes: int, seed: int = 0) -> float:
-    """The share of queries that the nearest class mean names rightly, over random episodes.
-
-    An episode takes ``shots`` labelled items of every class and one query item of one class; the query gets the class
-    whose mean embedding is nearest. With one shot this is the nearest neighbour.
-
-    Args:
-        z: embeddings ``(N, d)``.
-        labels: ``(N,)``; every class that occurs takes part in each episode.
-        shots: labelled items a class.
-        episodes: how many.
-        seed: of the draws.
-
-    Raises:
-        ReplearnError: when a class has too few items for ``shots`` and a query.
-
-    Source: the protocol of Lake et al. 2015 and Koch et al. 2015 (N-way one-shot), with class means for several shots
-    after Snell et al. 2017, https://arxiv.org/abs/1703.05175
-    """
-    classes, labels = labels.unique(return_inverse=True)
-    members = [(labels == c).nonzero()[:, 0] for c in range(len(classes))]
-    if min(map(len, members)) <= shots:
-        raise ReplearnError(
-            f"shots: expected fewer than the {min(map(len, members))} items of the smallest class, got {shots}"
-        )
-    generator = torch.Generator().manual_seed(seed)
-    right = 0
-    for episode in range(episodes):
-        drawn = [m[torch.randperm(len(m), generator=generator)[: shots + 1]] for m in members]
-        truth = episode % len(classes)
-        means = torch.stack([z[items[:shots]].mean(dim=0) for items in drawn])  # (classes, d)
-        query = z[drawn[truth][shots]][None]  # (1, d)
-        right += int(pairwise_distances(query, means).argmin()) == truth
-    return right / episodes
 
 
 def run(context: Context, settings: Settings) -> dict[str, Any]:

@@ -49,8 +49,7 @@ class Settings:
 def network(settings: Settings) -> InBatchTripletNetwork:
     """The network before training."""
     encoder = ConvNet(settings.embedding_size, width=settings.width, normalise=settings.normalise)
-    mining = {"reduction": settings.reduction}
-    return InBatchTripletNetwork(encoder, settings.miner, settings.margin, **mining)
+    return InBatchTripletNetwork(encoder, settings.miner, settings.margin, reduction=settings.reduction)
 
 
 def run(context: Context, settings: Settings) -> dict[str, Any]:

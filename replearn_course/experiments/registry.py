@@ -62,8 +62,8 @@ _DIGITS = [str(d) for d in range(10)]
 _TRIPLET_PROTOCOL = (
     "random triplets, new each epoch, batch {batch_size}, margin {margin}, Adam {lr}, ReduceLROnPlateau factor {factor} "
     "patience {lr_patience} and early stopping patience {patience} on the loss of validation triplets (a tenth of the training "
-    "images), at most {epochs} epochs, weights of the last epoch; linear probe (L-BFGS) on frozen, un-augmented, standardised "
-    "embeddings of the training split; test set used once"
+    "images), trained on {images} of the others, at most {epochs} epochs, weights of the last epoch; linear probe (L-BFGS) on "
+    "frozen, un-augmented, standardised embeddings of the images trained on; test set used once"
 )
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -208,9 +208,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             },
             protocol=(
                 "batches of {p} classes × {k} images, {miner} with margin {margin}, rotations to {degrees}°, scale ±{resize}, "
-                "shifts to {shift} of the side, Adam {lr} with warm-up and cosine, {epochs} × {batches} batches, weights of the "
-                "last step; linear probe (L-BFGS) on frozen, un-augmented, standardised embeddings of the training split; recipe "
-                "chosen on the validation split, test set used once"
+                "shear ±{shear}, shifts to {shift} of the side, Adam {lr} with warm-up and cosine, {epochs} × {batches} batches, "
+                "weights of the last step; linear probe (L-BFGS) on frozen, un-augmented, standardised embeddings of the "
+                "training split; recipe chosen on the validation split, test set used once"
             ),
         ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import platform
 import statistics
 import subprocess
@@ -107,7 +108,8 @@ def run(
         setting: scale, device, precision, threads; by default chosen from the environment and the machine.
         seeds: how many, from 0 on.
         out: the folder of the run folders.
-        resume: go on with the newest run of this experiment and scale that was cut off or has fewer seeds.
+        resume: go on with the newest run of the same experiment, scale, settings, data and precision that was cut off or
+            has fewer seeds; one that is finished is only shown.
         overrides: settings by name, as text.
         progress: show bars.
         say: where lines go.
@@ -116,7 +118,7 @@ def run(
         The result, as in ``result.json``.
 
     Raises:
-        ReplearnError: for an unknown experiment or setting, data that is absent, or a run of other settings to resume.
+        ReplearnError: for an unknown experiment or setting, data that is absent, or only runs of other settings to resume.
         Interrupted: when training was asked to end.
     """
     experiment = find(name)
@@ -139,6 +141,9 @@ def run(
     }
     folder, resumed = _folder(Path(out), described, seeds, resume)
     say(f"run folder: {folder}" + (" (resumed)" if resumed else ""))
+    if _seeds_done(folder) >= seeds:
+        say((folder / "report.txt").read_text(encoding="utf-8"))
+        return read_json(folder / "result.json")
     data = data.to(setting.device)
 
     outcomes = []
@@ -182,27 +187,29 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
             value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError):
             raise ReplearnError(f"{name}: expected {kind.__name__}, got {text!r}") from None
+        if kind in (int, float) and not 0 <= value < math.inf:
+            raise ReplearnError(f"{name}: expected a finite number from 0 up, got {text}")
         settings = dataclasses.replace(settings, **{name: value})
     return settings
 
 
 def _folder(out: Path, described: dict[str, Any], seeds: int, resume: bool) -> tuple[Path, bool]:
-    """A new folder, or the newest unfinished one of the same experiment and scale."""
+    """A new folder; to resume, the newest unfinished run of the same description, or the newest finished one."""
     stem = f"{described['experiment']}-{described['scale']}"
     number = lambda folder: int(folder.name.removeprefix(stem).lstrip("-") or 1)  # noqa: E731
     there = [f for f in out.glob(f"{stem}*") if f.name.removeprefix(stem).lstrip("-").isdecimal() or f.name == stem]
-    there.sort(key=number)
-    unfinished = [f for f in there if (f / "settings.json").exists() and _seeds_done(f) < seeds]
-    if resume and unfinished:
-        before = read_json(unfinished[-1] / "settings.json")
-        for key in ("settings", "data", "precision"):
-            if before[key] != described[key]:
-                raise ReplearnError(
-                    f"{unfinished[-1]} was begun with other {key}: {_difference(before[key], described[key])}; "
-                    "resume with the same, or start a new run without --resume"
-                )
-        return unfinished[-1], True
-    folder = out / (f"{stem}-{number(there[-1]) + 1}" if there else stem)
+    there.sort(key=lambda folder: (_seeds_done(folder) < seeds, number(folder)))
+    begun = {f: read_json(f / "settings.json") for f in there if (f / "settings.json").exists()} if resume else {}
+    keys = ("settings", "data", "precision")
+    if same := [f for f, before in begun.items() if all(before[key] == described[key] for key in keys)]:
+        return same[-1], True
+    for folder in [f for f in begun if _seeds_done(f) < seeds][-1:]:
+        key = next(key for key in keys if begun[folder][key] != described[key])
+        raise ReplearnError(
+            f"{folder} was begun with other {key}: {_difference(begun[folder][key], described[key])}; "
+            "resume with the same, or start a new run without --resume"
+        )
+    folder = out / (f"{stem}-{max(map(number, there)) + 1}" if there else stem)
     write_json(folder / "settings.json", described)
     return folder, False
 
@@ -247,7 +254,7 @@ def _result(
         "title": experiment.title,
         "document": experiment.document,
         "chapter": experiment.chapter,
-        "protocol": experiment.protocol.format(**dataclasses.asdict(settings)),
+        "protocol": protocol(experiment, settings),
         "seeds": len(outcomes),
         "metrics": metrics,
         "outcomes": outcomes,
@@ -256,6 +263,12 @@ def _result(
         "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def protocol(experiment: Experiment, settings: Any) -> str:
+    """How the numbers come about with these settings; one that is None limits nothing and reads "all"."""
+    values = dataclasses.asdict(settings)
+    return experiment.protocol.format(**{name: "all" if value is None else value for name, value in values.items()})
 
 
 def _commit() -> str | None:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.errors import ReplearnError, check_tensors, unknown_name
 from replearn_course.losses.distances import paired_distances
 
 __all__ = ["FORMS", "ContrastiveLoss", "contrastive_loss"]
@@ -92,6 +92,7 @@ def check_margin(margin: float) -> None:
 
 
 def _as_bool(same: Tensor, distances: Tensor) -> Tensor:
+    check_tensors(same=same)
     if same.shape != distances.shape:
         raise ReplearnError(f"same: expected shape {tuple(distances.shape)}, one a pair, got {tuple(same.shape)}")
     if same.device != distances.device:

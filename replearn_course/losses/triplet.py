@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_labels, unknown_name
+from replearn_course.errors import ReplearnError, check_embeddings, check_labels, check_tensors, unknown_name
 from replearn_course.losses.contrastive import check_margin
 from replearn_course.losses.distances import check_metric, paired_distances, pairwise_distances
 
@@ -78,6 +78,7 @@ def triplet_margin_loss(
             reduction.
     """
     _check_coefficients(margin, metric, reduction)
+    check_tensors(anchor=anchor, positive=positive, negative=negative)
     for name, z in (("positive", positive), ("negative", negative)):
         if z.shape != anchor.shape:
             raise ReplearnError(f"{name}: expected shape {tuple(anchor.shape)} as anchor, got {tuple(z.shape)}")

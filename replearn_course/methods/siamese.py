@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from replearn_course.losses import contrastive_loss, paired_distances
+from replearn_course.losses import ContrastiveLoss, paired_distances
 from replearn_course.networks import Encoder, PairHead
 
 __all__ = ["SiameseNetwork", "SiameseVerifier"]
@@ -26,12 +26,12 @@ class SiameseNetwork(nn.Module):
 
     def __init__(self, encoder: Encoder, margin: float = 1.0, form: str = "hadsell") -> None:
         super().__init__()
-        self.encoder, self.margin, self.form = encoder, margin, form
+        self.encoder, self.loss = encoder, ContrastiveLoss(margin, form)
 
     def forward(self, first: Tensor, second: Tensor, same: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of pairs: images ``(B, C, H, W)`` twice, and ``same`` ``(B,)`` bool."""
         h1, h2 = self.encoder(torch.cat([first, second])).float().chunk(2)  # one pass, so batch norm sees both
-        return {"loss": contrastive_loss(h1, h2, same, self.margin, self.form)}
+        return {"loss": self.loss(h1, h2, same)}
 
     def distances(self, first: Tensor, second: Tensor) -> Tensor:
         """How far apart two batches of embeddings ``(N, d)`` are, ``(N,)``: small means one class."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import unknown_name
-from replearn_course.losses import MINERS, triplet_margin_loss
+from replearn_course.losses import InBatchTripletLoss, TripletMarginLoss
 from replearn_course.networks import Encoder
 from replearn_course.training.ranks import gather
 
@@ -27,13 +26,13 @@ class TripletNetwork(nn.Module):
 
     def __init__(self, encoder: Encoder, margin: float = 1.0, metric: str = "euclidean") -> None:
         super().__init__()
-        self.encoder, self.margin, self.metric = encoder, margin, metric
+        self.encoder, self.loss = encoder, TripletMarginLoss(margin, metric)
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of triplets of images ``(B, C, H, W)``, and the share of them that still teach."""
         a, p, n = self.encoder(torch.cat([anchor, positive, negative])).float().chunk(3)  # (B, d) each
-        loss = triplet_margin_loss(a, p, n, self.margin, self.metric)
-        return {"loss": loss.loss, "active": loss.active}
+        found = self.loss(a, p, n)
+        return {"loss": found.loss, "active": found.active}
 
 
 class InBatchTripletNetwork(nn.Module):
@@ -46,20 +45,25 @@ class InBatchTripletNetwork(nn.Module):
         miner: which triplets count, a key of :data:`~replearn_course.losses.MINERS`.
         margin: how much nearer the positive shall be.
         metric: ``"euclidean"``, ``"squared"`` or ``"cosine"``.
+        reduction: what the mean goes over, ``"mean"``, ``"active"`` or ``"sum"``; see
+            :func:`~replearn_course.losses.batch_all`.
 
     Source: Hermans et al. 2017, https://arxiv.org/abs/1703.07737
     """
 
     def __init__(
-        self, encoder: Encoder, miner: str = "batch-all", margin: float = 1.0, metric: str = "euclidean", **mining: str
+        self,
+        encoder: Encoder,
+        miner: str = "batch-all",
+        margin: float = 1.0,
+        metric: str = "euclidean",
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
-        if miner not in MINERS:
-            raise unknown_name("miner", miner, MINERS)
-        self.encoder, self.miner, self.margin, self.metric, self.mining = encoder, miner, margin, metric, mining
+        self.encoder, self.loss = encoder, InBatchTripletLoss(miner, margin, metric, reduction)
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The loss of a batch ``(P K, C, H, W)`` with labels ``(P K,)``, of all processes together."""
         z = gather(self.encoder(images).float())
-        loss = MINERS[self.miner](z, gather(labels), self.margin, self.metric, **self.mining)
-        return {"loss": loss.loss, "active": loss.active}
+        found = self.loss(z, gather(labels))
+        return {"loss": found.loss, "active": found.active}

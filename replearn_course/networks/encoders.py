@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.errors import ReplearnError
 
-__all__ = ["ENCODERS", "ConvNet", "Encoder", "SmallCNN", "count_parameters", "encoder"]
+__all__ = ["ConvNet", "Encoder", "SmallCNN", "count_parameters"]
 
 
 class Encoder(nn.Module):
@@ -18,23 +16,38 @@ class Encoder(nn.Module):
 
     Args:
         trunk: from ``(N, C, H, W)`` to ``(N, features)``.
+        image_shape: ``(C,)``, or ``(C, H, W)`` where the trunk takes images of one size only.
         features: what the trunk gives.
         embedding_size: d.
         normalise: put each embedding on the unit sphere, ``z / ‖z‖``.
     """
 
-    def __init__(self, trunk: nn.Module, features: int, embedding_size: int, normalise: bool = False) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        image_shape: tuple[int, ...],
+        features: int,
+        embedding_size: int,
+        normalise: bool = False,
+    ) -> None:
         super().__init__()
         if embedding_size < 1:
             raise ReplearnError(f"embedding_size: expected 1 or more, got {embedding_size}")
         self.trunk = trunk
         self.to_embedding = nn.Linear(features, embedding_size)
-        self.embedding_size, self.normalise = embedding_size, normalise
+        self.image_shape, self.embedding_size, self.normalise = image_shape, embedding_size, normalise
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed images ``(N, C, H, W)`` as ``(N, d)``."""
-        if images.ndim != 4:
-            raise ReplearnError(f"images: expected (N, C, H, W), got {tuple(images.shape)}")
+        """Embed images ``(N, C, H, W)`` as ``(N, d)``.
+
+        Raises:
+            ReplearnError: for a wrong shape or dtype.
+        """
+        if images.ndim != 4 or images.shape[1 : 1 + len(self.image_shape)] != self.image_shape:
+            wanted = ", ".join(map(str, ("N", *self.image_shape, "H", "W")[:4]))
+            raise ReplearnError(f"images: expected ({wanted}), got {tuple(images.shape)}")
+        if not images.is_floating_point():
+            raise ReplearnError(f"images: expected a floating dtype, got {images.dtype}; to_float makes it of uint8")
         features = self.trunk(images)  # (N, features)
         # In float32 whatever the precision: bf16 knows 256 places between 1 and 2, too few for points in the plane.
         with torch.autocast(images.device.type, enabled=False):
@@ -73,7 +86,7 @@ class SmallCNN(Encoder):
             nn.Linear(32 * side * side, hidden),  # (N, hidden)
             nn.ReLU(),
         )
-        super().__init__(trunk, hidden, embedding_size, normalise)
+        super().__init__(trunk, (channels, image_size, image_size), hidden, embedding_size, normalise)
 
 
 class ConvNet(Encoder):
@@ -96,26 +109,12 @@ class ConvNet(Encoder):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # (N, 4w)
         )
-        super().__init__(trunk, 4 * w, embedding_size, normalise)
+        super().__init__(trunk, (channels,), 4 * w, embedding_size, normalise)
 
 
 def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
     convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
     return convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-
-
-ENCODERS: dict[str, Callable[..., Encoder]] = {"small-cnn": SmallCNN, "conv-net": ConvNet}
-
-
-def encoder(name: str, embedding_size: int, **settings: object) -> Encoder:
-    """Make an encoder by name.
-
-    Raises:
-        ReplearnError: for an unknown name, with the nearest known one.
-    """
-    if name not in ENCODERS:
-        raise unknown_name("encoder", name, ENCODERS)
-    return ENCODERS[name](embedding_size, **settings)
 
 
 def count_parameters(network: nn.Module) -> int:

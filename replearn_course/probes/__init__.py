@@ -5,6 +5,7 @@ its result, and gives rates as fractions in [0, 1].
 """
 
 from replearn_course.probes.embed import embed
+from replearn_course.probes.few_shot import few_shot_accuracy
 from replearn_course.probes.knn import KNN, knn
 from replearn_course.probes.linear import LinearProbe, linear_probe
 from replearn_course.probes.report import Report, Row, report
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy_at",
     "choose_threshold",
     "embed",
+    "few_shot_accuracy",
     "knn",
     "linear_probe",
     "report",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.data.images import to_float
-from replearn_course.errors import ReplearnError
+from replearn_course.errors import ReplearnError, check_tensors
 from replearn_course.probes.inputs import check_positive
 
 __all__ = ["embed"]
@@ -43,6 +43,7 @@ def embed(
     Raises:
         ReplearnError: when there are no images or the encoder does not give ``(B, d)``.
     """
+    check_tensors(images=images)
     check_positive(batch_size=batch_size)
     if not images.ndim or not len(images):
         raise ReplearnError(f"images: expected shape (N, ...) with at least one image, got {tuple(images.shape)}")

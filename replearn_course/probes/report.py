@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_labels
+from replearn_course.errors import ReplearnError, check_labels, check_tensors
 
 __all__ = ["Report", "Row", "report"]
 
@@ -68,6 +68,7 @@ def report(true: Tensor, predicted: Tensor, names: Sequence[str] | None = None, 
     """
     from sklearn.metrics import classification_report
 
+    check_tensors(true=true)
     if true.ndim != 1 or not len(true):
         raise ReplearnError(f"true: expected shape (N,) with at least one label, got {tuple(true.shape)}")
     check_labels(len(true), true=true)

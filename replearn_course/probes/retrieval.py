@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_labels
+from replearn_course.errors import ReplearnError
 from replearn_course.probes.inputs import check_split
 from replearn_course.probes.neighbours import CHUNK, neighbours
 
@@ -78,11 +78,8 @@ def retrieval(
         raise ReplearnError("gallery_z, gallery_y: expected both or neither, got one of them")
     leave_one_out = gallery_z is None
     if gallery_z is None or gallery_y is None:
-        check_embeddings(query_z=query_z)
-        check_labels(len(query_z), query_y=query_y)
         gallery_z, gallery_y = query_z, query_y
-    else:
-        check_split(query_z=query_z, query_y=query_y, gallery_z=gallery_z, gallery_y=gallery_y)
+    check_split(query_z=query_z, query_y=query_y, gallery_z=gallery_z, gallery_y=gallery_y)
     size = len(gallery_z) - leave_one_out
     if not ks or min(ks) < 1 or max(ks) > size:
         raise ReplearnError(f"ks: expected numbers from 1 to {size}, the size of the gallery, got {tuple(ks)}")

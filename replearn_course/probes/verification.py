@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError
+from replearn_course.errors import ReplearnError, check_tensors
 
 __all__ = ["Verification", "accuracy_at", "choose_threshold", "verification"]
 
@@ -116,6 +116,7 @@ def accuracy_at(distances: Tensor, same: Tensor, threshold: float) -> float:
 
 def _check_pairs(distances: Tensor, same: Tensor, *, both: bool) -> tuple[Tensor, Tensor]:
     """Give the pairs as float64 and bool on the CPU, after checks."""
+    check_tensors(distances=distances, same=same)
     if distances.ndim != 1 or not distances.numel() or not distances.is_floating_point():
         raise ReplearnError(
             f"distances: expected floating shape (N,), at least one, got {distances.dtype} {tuple(distances.shape)}"

@@ -51,8 +51,8 @@ def fit(
 
     Args:
         method: maps a batch to ``{"loss": scalar, ...}``; what else it reports is averaged over the epoch.
-        batches: the training batches, a function of seed, epoch and step.
-        optimizer: of the method's parameters.
+        batches: the training batches, a function of seed, epoch and step; best on the device of the setting already.
+        optimizer: of the method's parameters, or of some of them.
         epochs: how many at most.
         schedule: of the learning rate, such as :func:`~replearn_course.training.plateau`.
         validation: batches whose loss becomes ``val_loss``, the same ones each epoch, or a function of the method that
@@ -73,26 +73,28 @@ def fit(
         of the best epoch.
 
     Raises:
-        ReplearnError: when loss or weights are no longer finite, ``monitor`` is not among the numbers, or the checkpoint is
-            damaged or of another training.
+        ReplearnError: when the optimizer holds other parameters, loss or weights are no longer finite, ``monitor`` is not
+            among the numbers, or the checkpoint is damaged or of another training.
     """
     if epochs < 1:
         raise ReplearnError(f"epochs: expected 1 or more, got {epochs}")
     if patience is not None and patience < 1:
         raise ReplearnError(f"patience: expected 1 or more, got {patience}")
     watched = patience is not None or (schedule is not None and schedule.every == "epoch")
-    if watched and validation is None:
+    if watched and validation is None and monitor.startswith("val_"):
         raise ReplearnError(f"validation: early stopping and plateau schedules look at {monitor!r}, which needs it")
+    if not {p for group in optimizer.param_groups for p in group["params"]} <= set(method.parameters()):
+        raise ReplearnError("optimizer: holds parameters that are not of this method, so it would not train them")
     keep_memory()
     fabric = _fabric(setting or choose())
     method.to(memory_format=torch.channels_last)  # 1.2 to 2.2 times as fast, on CPUs and GPUs alike
     model, optimizer = fabric.setup(method, optimizer)
     scheduler = schedule.attach(optimizer, epochs * len(batches)) if schedule else None
-    loop = _Loop(checkpoint, model, optimizer, scheduler)
+    loop = _Loop(checkpoint, model, optimizer, scheduler, fabric.strategy.precision)
     if resume and loop.path and loop.path.exists():
         loop.load()
     if loop.flop_per_image is None:
-        loop.flop_per_image = _flop_per_image(method, batches)
+        loop.flop_per_image = _flop_per_image(method, fabric.to_device(next(iter(batches.epoch(0)))))
 
     history = loop.history
     with _Interrupt() as interrupt, Progress(epochs, len(batches), progress and fabric.is_global_zero) as bar:
@@ -101,7 +103,7 @@ def fit(
             start, last_save = time.perf_counter(), time.perf_counter()
             model.train()
             for batch in batches.epoch(history.epochs, loop.step):
-                report = model(*share(batch))
+                report = model(*fabric.to_device(share(batch)))
                 optimizer.zero_grad()
                 fabric.backward(report["loss"])
                 optimizer.step()
@@ -123,7 +125,7 @@ def fit(
             row = average(loop.means(), model)
             row = {"epoch": history.epochs + 1, **row, "lr": optimizer.param_groups[0]["lr"], "seconds": loop.seconds}
             loop.must_be_finite(row)
-            row |= _validate(model, method, validation)
+            row |= _validate(fabric, model, method, validation)
             loop.must_be_finite(row)
             if watched and monitor not in row:
                 raise ReplearnError(f"monitor: {monitor!r} is not among the numbers of an epoch, {sorted(row)}")
@@ -173,9 +175,11 @@ def _fabric(setting: Setting) -> Any:
 class _Loop:
     """The state of a training between two steps: all of it is in the checkpoint."""
 
-    def __init__(self, path: Path | str | None, model: nn.Module, optimizer: Any, scheduler: Any) -> None:
+    def __init__(
+        self, path: Path | str | None, model: nn.Module, optimizer: Any, scheduler: Any, precision: Any
+    ) -> None:
         self.path = Path(path) if path else None
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.model, self.optimizer, self.scheduler, self.precision = model, optimizer, scheduler, precision
         self.history = History()
         self.flop_per_image: float | None = None
         self.next_epoch()
@@ -214,6 +218,7 @@ class _Loop:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+                "precision": self.precision.state_dict(),  # the loss scale of 16-mixed
                 "random": {"torch": torch.get_rng_state(), "python": random.getstate(), "cuda": cuda},
                 "step": self.step,
                 "seconds": self.seconds,
@@ -236,6 +241,7 @@ class _Loop:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.scheduler:
                 self.scheduler.load_state_dict(state["scheduler"])
+            self.precision.load_state_dict(state.get("precision", {}))
         except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
             why = " ".join(str(error).split())[:300]
             raise ReplearnError(f"{self.path} is of another training: {why}") from error
@@ -255,7 +261,7 @@ class _Loop:
             )
 
 
-def _validate(model: nn.Module, method: nn.Module, validation: Any) -> dict[str, float]:
+def _validate(fabric: Any, model: nn.Module, method: nn.Module, validation: Any) -> dict[str, float]:
     if validation is None:
         return {}
     model.eval()
@@ -266,19 +272,18 @@ def _validate(model: nn.Module, method: nn.Module, validation: Any) -> dict[str,
         images = 0
         for batch in validation.epoch(0):  # epoch 0 each time: the same batches, so that epochs can be compared
             images += len(batch[0])
-            for name, value in model(*share(batch)).items():
+            for name, value in model(*fabric.to_device(share(batch))).items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(batch[0])
     return average({f"val_{name}": total / images for name, total in sums.items()}, model)
 
 
-def _flop_per_image(method: nn.Module, batches: Batches) -> float:
+def _flop_per_image(method: nn.Module, batch: tuple[Tensor, ...]) -> float:
     """Training FLOP for each image of a batch's first tensor: a backward pass costs two forward passes."""
     from torch.utils.flop_counter import FlopCounterMode
 
     training = method.training
     method.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        batch = next(iter(batches.epoch(0)))
         method(*batch)
     method.train(training)
     return 3 * counter.get_total_flops() / len(batch[0])

@@ -27,10 +27,8 @@ class Progress:
         )
         self.bar: Any = None
         if shown and not self.plain:
-            if _in_notebook():
-                from tqdm.notebook import tqdm
-            else:
-                from tqdm import tqdm
+            from tqdm.auto import tqdm  # the widget in a notebook that has ipywidgets
+
             self.bar = tqdm(total=epochs * steps, unit="step", dynamic_ncols=True, leave=True)
 
     def __enter__(self) -> Progress:

@@ -42,8 +42,8 @@ def plateau(factor: float = 0.5, patience: int = 3) -> Schedule:
 def warmup_cosine(warmup: float = 0.1, floor: float = 0.0) -> Schedule:
     """Rise linearly to the full learning rate, then fall along half a cosine.
 
-    With t in [0, 1] the share of steps done and w the warm-up: ``t / w`` before, and after
-    ``floor + (1 − floor) (1 + cos(π (t − w) / (1 − w))) / 2``, times the optimiser's learning rate.
+    With t in [0, 1) the share of steps done and w the warm-up: in steps of equal height up to 1 before w, the first of
+    them above 0, and after ``floor + (1 − floor) (1 + cos(π (t − w) / (1 − w))) / 2``, times the optimiser's learning rate.
 
     Args:
         warmup: the share of steps that rise, in [0, 1).
