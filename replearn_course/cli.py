@@ -51,7 +51,7 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; by default what is fast.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0 on. By default 1 at smoke, else 3.")] = 0,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, from 0 on; by default 1 at smoke, else 3.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of run folders.")] = Path("runs"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run that was cut off or has fewer seeds.")
@@ -72,7 +72,8 @@ def run(
     from replearn_course.scale import choose
 
     setting = choose(scale, device, precision)
-    seeds = seeds or (1 if setting.scale == "smoke" else 3)
+    if seeds is None:
+        seeds = 1 if setting.scale == "smoke" else 3
     try:
         result = run_experiment(name, setting=setting, seeds=seeds, out=out, resume=resume, overrides=overrides)
     except (Interrupted, KeyboardInterrupt):
@@ -91,7 +92,7 @@ def show(
 ) -> None:
     """Show a run: its settings, its numbers beside the claims, its files; or how far an unfinished one is."""
     from replearn_course.files import read_csv, read_json
-    from replearn_course.results import results, table
+    from replearn_course.results import results_below, table
 
     folder = next((f for f in (run_folder, runs / run_folder) if (f / "settings.json").exists()), None)
     if folder is None:
@@ -102,7 +103,7 @@ def show(
         )
     described = read_json(folder / "settings.json")
     finished = (folder / "result.json").exists()
-    rows = results(folder) if finished else []
+    rows = results_below(folder) if finished else []
     epochs = {str(f.relative_to(folder)): len(read_csv(f)) for f in sorted(folder.rglob("*history.csv"))}
     files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
     if as_json:
@@ -132,7 +133,7 @@ def results(
 ) -> None:
     """Show all measured numbers, of the ledger and of your own runs, beside what the documents claim."""
     from replearn_course.experiments import find
-    from replearn_course.results import format_value
+    from replearn_course.results import headings, table
     from replearn_course.results import results as all_results
 
     if experiment:
@@ -141,10 +142,7 @@ def results(
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for row in rows:
-        row["measured"] = format_value(row["value"], row["spread"], row["unit"])
-        row["claimed"] = "" if row["claimed"] is None else f"{row['claimed']} ({row['document']})"
-    _print(rows, False, ("experiment", "metric", "measured", "claimed", "seeds", "scale", "data", "source"))
+    typer.echo("\n\n".join(f"{heading}\n\n{table(of_run)}" for heading, of_run in headings(rows).items()))
 
 
 @data_app.command(name="list")
@@ -156,9 +154,7 @@ def list_data(as_json: AsJson = False) -> None:
     rows = []
     for name, dataset in DATASETS.items():
         here = all((data_folder() / file).is_file() for file in dataset.files)
-        rows.append(
-            {"dataset": name, "title": dataset.title, "download": dataset.size, "here": "yes" if here else "no"}
-        )
+        rows.append({"dataset": name, "title": dataset.title, "download": dataset.size, "here": here})
     if not as_json:
         typer.echo(f"folder: {data_folder()} (set REPLEARN_DATA to change it)\n")
     _print(rows, as_json, ("dataset", "title", "download", "here"))
@@ -197,10 +193,14 @@ def _print(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) 
     if not rows:
         typer.echo("nothing yet")
         return
-    lines = [columns, *(tuple(str(row[c]) for c in columns) for row in rows)]
+    lines = [columns, *(tuple(_word(row[c]) for c in columns) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _word(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def main() -> None:

@@ -13,7 +13,18 @@ from typing import Any
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.files import read_csv, read_json, write_json
 
-__all__ = ["COLUMNS", "claim", "claims", "format_value", "load_result", "record", "results", "table"]
+__all__ = [
+    "COLUMNS",
+    "claim",
+    "claims",
+    "format_value",
+    "headings",
+    "load_result",
+    "record",
+    "results",
+    "results_below",
+    "table",
+]
 
 LEDGER = Path(__file__).parent / "ledger"
 
@@ -62,11 +73,14 @@ def results(*folders: Path | str, experiment: str | None = None) -> list[dict[st
         deviation (``n - 1``; ``None`` for one seed), ``claimed`` the document's number or ``None``, ``source`` the ledger's
         file or the run folder.
     """
-    files = sorted((LEDGER / "results").glob("*.json"))
-    for folder in folders:
-        files += sorted(Path(folder).rglob("result.json"))
-    rows = [row for file in files for row in _rows(file)]
+    rows = [row for file in sorted((LEDGER / "results").glob("*.json")) for row in _rows(file)]
+    rows += [row for folder in folders for row in results_below(folder)]
     return [row for row in rows if experiment in (None, row["experiment"])]
+
+
+def results_below(folder: Path | str) -> list[dict[str, Any]]:
+    """The measured numbers of a run folder, or of all runs below a folder, without the ledger."""
+    return [row for file in sorted(Path(folder).rglob("result.json")) for row in _rows(file)]
 
 
 def load_result(experiment: str, scale: str = "full") -> dict[str, Any]:
@@ -114,30 +128,39 @@ def _rows(file: Path) -> Iterable[dict[str, Any]]:
 
 
 def format_value(value: Any, spread: float | None = None, unit: str = "") -> str:
-    """A number as a table shows it: fractions with four decimals, counts as they are, the spread behind ±."""
+    """A number as a table shows it: fractions with four decimals, the spread behind ±, seconds and the like named."""
     if value is None or value == "":
         return "–"
     if isinstance(value, str):
         return value
     digits = 4 if unit == "fraction" else (0 if float(value).is_integer() and not spread else 1)
-    text = f"{value:.{digits}f}"
-    return f"{text} ± {spread:.{digits}f}" if spread is not None else text
+    text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
+    return text if unit in ("", "fraction", "epochs") else f"{text} {unit}"
+
+
+def headings(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows under one line for each run: experiment, data, scale, seeds, device, and where the numbers stand."""
+    of_runs: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+        where = " · ".join((row["experiment"], row["data"], f"scale {row['scale']}", seeds))
+        of_runs.setdefault(f"{where}\n{row['device']} · {row['source']}", []).append(row)
+    return of_runs
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Claimed beside measured, as text."""
     if not rows:
         return "no results"
-    shown = [("metric", "measured", "claimed", "document")]
+    shown = [("metric", "measured", "claimed")]
     for row in rows:
         shown.append(
             (
                 row["metric"],
                 format_value(row["value"], row["spread"], row["unit"]),
-                format_value(row["claimed"]),
-                row["document"] if row["claimed"] is not None else "",
+                "–" if row["claimed"] is None else f"{row['claimed']} ({row['document']})",
             )
         )
-    widths = [max(len(line[i]) for line in shown) for i in range(4)]
+    widths = [max(len(line[i]) for line in shown) for i in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -131,8 +131,9 @@ def banner(setting: Setting, data: str) -> str:
     """
     import torch
 
+    threads = f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"
     return (
-        f"replearn {__version__} · scale {setting.scale} · {machine_name(setting.device)}, {setting.threads} threads, "
+        f"replearn {__version__} · scale {setting.scale} · {machine_name(setting.device)}, {threads}, "
         f"{setting.precision}\ndata: {data} · Python {platform.python_version()}, torch {torch.__version__}"
     )
 

@@ -121,7 +121,7 @@ def check_folder(folder: Path, names: list[str]) -> Iterator[Result]:
         if short in found.names:
             yield run(name, found.names[short])
         elif found.error:
-            hint = "the file stops here when it is loaded, so what stands below this line is not seen"
+            hint = "mend this line first: the function cannot be reached before the file loads"
             yield Result(name, [Outcome("the file loads", False, found.error, hint)], 1)
         else:
             hint = f"`replearn reset {name}` puts it back, and keeps a copy of your file"

@@ -34,7 +34,8 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to pu
         f"""
 In an editor:   cd {folder}; replearn watch
                 then write your answers in the .py files; each save is checked.
-In a notebook:  open an .ipynb file; the check cells say what they think. The commands look at the .py files only."""
+In a notebook:  open an .ipynb file; its check cells say what they think.
+                The commands look at the .py files only."""
     )
 
 
@@ -76,7 +77,7 @@ def hint(
     if not 1 <= number <= len(hints):
         raise ReplearnError(f"number: {name} has hints 1 to {len(hints)}, got {number}")
     typer.secho(f"{name}, hint {number} of {len(hints)}", bold=True)
-    typer.echo(textwrap.fill(hints[number - 1], 100))
+    typer.echo(textwrap.fill(hints[number - 1], 80))
     if number < len(hints):
         typer.echo(f"\nMore: replearn hint {name} {number + 1}")
 

@@ -245,7 +245,7 @@ def verification_auc(distances: Tensor, same: Tensor) -> Tensor:
 
     Args:
         distances: ``(N,)``.
-        same: ``(N,)``, True or 1 where a pair is of one class; both kinds occur.
+        same: booleans ``(N,)``, True where a pair is of one class; both kinds occur.
 
     Returns:
         the area under the ROC curve, a scalar in [0, 1].

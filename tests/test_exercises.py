@@ -175,6 +175,22 @@ def test_check_never_raises_and_says_what_came(name, fn, said, capsys):
     assert said in capsys.readouterr().out
 
 
+def test_a_loop_without_end_is_stopped(monkeypatch):
+    def random_triplets(labels, n, generator):
+        positive = anchor = int(torch.randint(len(labels), (1,), generator=generator))
+        while True:
+            try:
+                positive += anchor
+            except Exception:
+                break
+
+    monkeypatch.setattr("replearn_course.checks.core.TIME_LIMIT", 0.1)
+    outcome = run("ch04.random_triplets", random_triplets).outcomes[-1]
+    assert not outcome.passed
+    assert "never ends" in outcome.message
+    assert "at line" in outcome.message
+
+
 def test_shapes_are_named(capsys):
     assert not check("ch03.pairwise_distances", lambda x, y: torch.zeros(2, 3))
     out = capsys.readouterr().out

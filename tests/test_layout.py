@@ -1,6 +1,7 @@
 """The package reads in the order in which data flow: a room imports only rooms that stand below it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def imported_rooms(source: str) -> set[str]:
                 names.add(node.module)
     parts = [name.split(".") for name in names]
     return {p[1] for p in parts if p[0] == "replearn_course" and len(p) > 1 and not p[1].startswith("__")}
+
+
+def test_contributing_lists_the_rooms_in_this_order():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = next(b for b in text.split("```") if b.startswith("\ncli"))
+    names = [re.split(r"\s{2,}", line)[0].split(", ") for line in block.strip().splitlines()]
+    assert [name for line in names for name in line] == ROOMS
 
 
 def test_every_room_has_its_place():

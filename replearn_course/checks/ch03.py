@@ -40,6 +40,7 @@ def every_distance(student: Student) -> None:
             "these are squared distances: the root is missing": want**2,
             "this is the L1 distance: square the differences, do not take absolute values": torch.cdist(x, y, p=1),
             "the axes are swapped: rows of the result belong to x": want.T,
+            "the sum is over the wrong axis: coordinates stand in the last": (x[:, None] - y).square().sum(1).sqrt(),
         },
     )
 
@@ -101,6 +102,7 @@ def label_of_the_nearest(student: Student) -> None:
             ),
             "these are the farthest: the nearest has the smallest distance": torch.tensor([30, 30, 20, 20]),
             "labels come in any order: do not sort them": torch.tensor([20, 30, 10, 20]),
+            "the minimum is over the wrong axis: each query looks along the support": torch.tensor([20, 30, 10]),
         },
     )
 
@@ -122,6 +124,8 @@ def _circle(*degrees: float) -> Tensor:
 def distance_not_angle(student: Student) -> None:
     support, labels = tensor([[1, 0], [10, 1]]), torch.tensor([0, 1])
     expect(student(tensor([[1, 0.2], [9, 0]]), support, labels), torch.tensor([0, 1]))
+    manhattan = {"this is the L1 distance: the Euclidean one has squares and a root": torch.tensor([0])}
+    expect(student(tensor([[0, 0]]), tensor([[5, 0], [3, 3]]), labels), torch.tensor([1]), manhattan)
 
 
 # contrastive_loss: x1 = 0 and x2 on the first axis, so that the coordinate is the distance.
@@ -142,8 +146,9 @@ def pairs_of_one_class(student: Student) -> None:
         {
             "roles reversed: same = 1 is the pair that is pulled together, by ½ d²": 0.25 / 6,
             "the factor ½ is missing": 5.25 / 3,
-            "this is the sum: take the mean over the pairs": 5.25 / 2,
+            "this is the sum: take the mean over the pairs, and the norm of each pair (dim=1)": 5.25 / 2,
             "the distance must be squared: ½ d²": 3.5 / 6,
+            "NaN is the mean over nothing, here over no pairs of two classes: take one mean over all": torch.nan,
         },
     )
 
@@ -298,7 +303,7 @@ def every_pair_can_come(student: Student) -> None:
 
 @checks("ch03.verification_auc", hint="the share of combinations in which the pair of one class is nearer")
 def share_of_combinations_won(student: Student) -> None:
-    distances = (torch.tensor([3, 17, 8, 1, 12, 5, 19, 10, 14, 6]) / 20).double()
+    distances = (torch.tensor([8, 5, 3, 1, 12, 17, 19, 10, 14, 6]) / 20).double()
     same = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 0, 1]).bool()
     near, far = distances[same].tolist(), distances[~same].tolist()
     want = sum(a < b for a in near for b in far) / (len(near) * len(far))
@@ -310,6 +315,9 @@ def share_of_combinations_won(student: Student) -> None:
             "reversed: a small distance means alike, so a win is d_same < d_different": 1 - want,
             "this is the best accuracy over the thresholds: the AUC chooses none": accuracy,
             "this counts the wins: divide by the number of combinations": want * len(near) * len(far),
+            "only the i-th with the i-th is compared: take all combinations, near[:, None] < far": (
+                sum(a < b for a, b in zip(near, far, strict=True)) / len(near)
+            ),
         },
     )
 
@@ -344,6 +352,7 @@ def pull_of_one_class(student: Student) -> None:
             "the factor 1/N is missing: the loss is a mean over N pairs": want * 3,
             "a factor 2 too many: the loss has ½ d², and the ½ cancels it": want * 2,
             "the sign is wrong: the gradient points uphill, away from x2": -want,
+            "the pull grows with d, it is no unit vector: do not divide by d": want / tensor([[5], [2], [0.5]]),
         },
     )
 

@@ -3,6 +3,8 @@
 # ruff: noqa: D103  # the name of a check is what it says
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -52,6 +54,17 @@ def triplets_in_the_wrong_order(student: Student) -> None:
                 (ap - an - 1).clamp(min=0).mean()
             ),
             "the margin is missing": (ap - an).mean(),
+            "the negative belongs to the anchor: |a - n|, not |p - n|": (
+                (ap - torch.linalg.vector_norm(positive - negative, dim=1) + 1).clamp(min=0).mean()
+            ),
+            "one distance for all triplets together: each has its own, dim=1": (
+                torch.linalg.vector_norm(ap) - torch.linalg.vector_norm(an) + 1
+            ),
+            "the norm is over the wrong axis: dim=1, one distance for each triplet": (
+                torch.linalg.vector_norm(anchor - positive, dim=0)
+                - torch.linalg.vector_norm(anchor - negative, dim=0)
+                + 1
+            ).mean(),
         },
     )
 
@@ -91,22 +104,26 @@ def anchor_equal_to_positive(student: Student) -> None:
 
 @checks("ch04.recall_at_k", hint="the share of all queries whose nearest other item is of their class")
 def share_of_queries_that_succeed(student: Student) -> None:
-    z, labels = normal(9, 2, seed=12), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1])
+    z, labels = normal(9, 2, seed=0), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1])
     d = torch.cdist(z, z).tolist()
-    nearest = [min((d[q][i], i) for i in range(9) if i != q)[1] for q in range(9)]
-    farthest = [d[q].index(max(d[q])) for q in range(9)]
-    found = [int(labels[i] == labels[q]) for q, i in enumerate(nearest)]
+    others = [sorted((i for i in range(9) if i != q), key=d[q].__getitem__) for q in range(9)]  # nearest first
+    found = [int(labels[others[q][0]] == labels[q]) for q in range(9)]
     expect(
         student(z, labels, 1),
         sum(found) / 9,
         {
-            "an item found itself: it is never its own neighbour": 1.0,
+            "every query succeeds: does an item find itself? Or are labels compared with labels of other queries? "
+            "labels[:, None] stands for those that ask": 1.0,
+            "one neighbour too few: leave the item itself out before you take k": 0.0,
+            "one neighbour too many: k + 1 were taken": (
+                sum(int(labels[q] in labels[others[q][:2]]) for q in range(9)) / 9
+            ),
             "this is a mean over the classes of their shares: take one mean over all queries": (
                 sum(found[:5]) / 5 + sum(found[5:]) / 4
             )
             / 2,
             "these are the farthest items: the nearest has the smallest distance": (
-                sum(int(labels[i] == labels[q]) for q, i in enumerate(farthest)) / 9
+                sum(int(labels[others[q][-1]] == labels[q]) for q in range(9)) / 9
             ),
             "this is the number of queries that succeed: divide by the number of queries": sum(found),
         },
@@ -115,13 +132,14 @@ def share_of_queries_that_succeed(student: Student) -> None:
 
 @checks("ch04.recall_at_k", hint="a query succeeds when at least one of its k neighbours is of its class")
 def one_of_k_is_enough(student: Student) -> None:
-    z, labels = _line(0, 1, 2, 3), torch.tensor([0, 1, 0, 1])
+    z, labels = _line(0, 1, 3, 7), torch.tensor([0, 0, 1, 1])
     expect(
         student(z, labels, 3),
         1.0,
         {
             "this is precision, the share of neighbours of the class: one among the k is enough": 1 / 3,
             "here all k neighbours must be of the class: one is enough": 0.0,
+            "only the nearest is looked at, whatever k is": 3 / 4,
         },
     )
 
@@ -132,6 +150,11 @@ def item_without_a_partner(student: Student) -> None:
         student(_line(0, 1, 50), torch.tensor([0, 0, 1]), 1),
         1.0,
         {"the item without a partner counts as a failure: leave it out of the share": 2 / 3},
+    )
+    expect(
+        student(_line(0, 3, 4), torch.tensor([0, 0, 1]), 1),
+        1 / 2,
+        {"the item without a partner asks nothing, but others still find it: keep it among the neighbours": 1.0},
     )
 
 
@@ -283,7 +306,7 @@ def every_item_can_come(student: Student) -> None:
 # batch_hard and batch_all_sorted: the oracles are loops over the distances.
 
 
-def _hinges(z: Tensor, labels: Tensor, margin: float) -> list[list[tuple[float, float]]]:
+def _triplets_of(z: Tensor, labels: Tensor) -> list[list[tuple[float, float]]]:
     """For each anchor its triplets, as (distance to the positive, distance to the negative)."""
     d = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist").tolist()
     y = labels.tolist()
@@ -301,7 +324,7 @@ _BATCH = normal(9, 2, seed=7), torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2])
 @checks("ch04.batch_hard", hint="for each anchor the farthest positive and the nearest negative")
 def hardest_of_each_anchor(student: Student) -> None:
     z, labels = _BATCH
-    triplets = _hinges(z, labels, 3.0)
+    triplets = _triplets_of(z, labels)
 
     def mean(positive: object, negative: object) -> float:
         of = {"far": max, "near": min}
@@ -318,8 +341,21 @@ def hardest_of_each_anchor(student: Student) -> None:
             "this takes the nearest positive and the farthest negative, the easiest triplets": mean("near", "far"),
             "the nearest negative is a masked entry: zeros win every minimum. Fill with infinity instead": zero,
             "this is the sum: take the mean over the anchors": mean("far", "near") * len(triplets),
+            "the margin is an argument: use it, not a number": mean("far", "near") - 2.0,
+            "these are squared distances: the root is missing": (
+                sum(max(p for p, _ in ts) ** 2 - min(n for _, n in ts) ** 2 + 3.0 for ts in triplets) / len(triplets)
+            ),
+            "the signs are swapped: a far positive and a near negative cost more": 6.0 - mean("far", "near"),
         },
     )
+
+
+@checks("ch04.batch_hard", hint="the gradient pulls the farthest positive and pushes the nearest negative, no other")
+def gradient_of_the_hardest(student: Student) -> None:
+    z = _line(0, 1, 5, 7).requires_grad_()
+    grad = gradient(student(z, torch.tensor([0, 0, 1, 1]), margin=9.0), z)
+    # The anchors cost, up to the margin: x1 - x2, 2 x1 - x0 - x2, x1 - 2 x2 + x3 and x1 - x2.
+    expect(grad, tensor([[-1, 0], [5, 0], [-5, 0], [1, 0]]) / 4)
 
 
 @checks("ch04.batch_hard", hint="an anchor that costs nothing counts in the mean")
@@ -351,22 +387,46 @@ def anchor_without_a_positive(student: Student) -> None:
 @checks("ch04.batch_all_sorted", hint="the mean of the hinges over all triplets (anchor, positive, negative)")
 def mean_over_all_triplets(student: Student) -> None:
     z, labels = _BATCH[0], torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 3])
-    triplets = [t for ts in _hinges(z, labels, 0.5) for t in ts]
-    hinges = [max(0.0, p - n + 0.5) for p, n in triplets]
-    n_anchors = sum(1 for ts in _hinges(z, labels, 0.5) if ts)
-    self_positive = [max(0.0, 0.5 - n) for ts in _hinges(z, labels, 0.5) if ts for n in {n for _, n in ts}]
+    m = 0.8  # some thresholds lie below every negative, some negatives nearer to their anchor than the margin
+    of_anchors = [ts for ts in _triplets_of(z, labels) if ts]
+    triplets = [t for ts in of_anchors for t in ts]
+    hinges = [max(0.0, p - n + m) for p, n in triplets]
+    d = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+    itself = (m - d[labels[:, None] != labels]).clamp(min=0).tolist()
+
+    def prefix_sums(length: Callable[[int], int]) -> float:
+        total = 0.0
+        for ts in of_anchors:
+            negatives = sorted({n for _, n in ts})
+            for t in {p + m for p, _ in ts}:
+                c = sum(n < t for n in negatives)
+                total += c * t - sum(negatives[: length(c)])
+        return total / len(triplets)
+
     expect(
-        student(z, labels, margin=0.5),
+        student(z, labels, margin=m),
         sum(hinges) / len(hinges),
         {
             "this is the mean over the triplets that cost something: divide by the number of all": (
                 sum(hinges) / sum(h > 0 for h in hinges)
             ),
             "this is the sum: divide by the number of all triplets": sum(hinges),
-            "this is the sum divided by the number of anchors: divide by that of all triplets": sum(hinges) / n_anchors,
-            "the hinge is missing": sum(p - n + 0.5 for p, n in triplets) / len(triplets),
+            "this is the sum divided by the number of anchors: divide by that of all triplets": (
+                sum(hinges) / len(of_anchors)
+            ),
+            "the hinge is missing": sum(p - n + m for p, n in triplets) / len(triplets),
+            "the margin is missing": sum(max(0.0, p - n) for p, n in triplets) / len(triplets),
             "the anchor itself is among the positives: leave the diagonal out": (
-                (sum(hinges) + sum(self_positive)) / len(hinges)
+                (sum(hinges) + sum(itself)) / len(hinges)
+            ),
+            "the anchor itself is among the positives, also in the count: leave the diagonal out": (
+                (sum(hinges) + sum(itself)) / (len(hinges) + len(itself))
+            ),
+            "the prefix sums are off by one: S_c adds up the first c distances, and S_0 = 0": prefix_sums(
+                lambda c: c + 1
+            ),
+            "where no negative is nearer than t the prefix sum is S_0 = 0, not the first distance": prefix_sums(
+                lambda c: max(c, 1)
             ),
         },
     )

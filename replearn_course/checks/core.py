@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
 import pkgutil
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from replearn_course.errors import unknown_name
 
 NOT_DONE = "not done yet"
+TIME_LIMIT = 20.0  # seconds for a check; a right answer takes well under one
 
 
 class Wrong(Exception):
@@ -173,20 +176,51 @@ def run_one(one: Check, fn: Callable[..., Any]) -> Outcome:
         )
     student = Student(fn)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.enable_grad():
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.enable_grad(), _limited():
             one.run(student)
     except Wrong as wrong:
         return Outcome(one.name, False, f"{wrong}{student.last_call}", wrong.hint or one.hint)
+    except _TooLong as error:
+        message = f"stopped after {TIME_LIMIT:g} s: is there a loop that never ends?{student.place(error)}"
+        return Outcome(one.name, False, message, one.hint)
     except (Exception, SystemExit) as error:
         if isinstance(error, NotImplementedError) and NOT_DONE in str(error):
             return Outcome(one.name, False, NOT_DONE)
-        hint = one.hint
+        hint = next((advice for words, advice in _ADVICE.items() if words in str(error)), one.hint)
         if isinstance(error, TypeError) and not student.frames(error):
             hint = "keep the function's arguments as the exercise gives them"
-        if isinstance(error, NameError):
+        if isinstance(error, (NameError, AttributeError)):
             hint = ""  # a slip of the pen: the message says all
-        return Outcome(one.name, False, student.explain(error), hint)
+        text = f"your function raised {type(error).__name__}" + (f": {error}" if str(error) else "")
+        return Outcome(one.name, False, text + student.place(error), hint)
     return Outcome(one.name, True)
+
+
+# Words of torch's errors -> what a beginner should look at.
+_ADVICE = {
+    "Boolean value of Tensor": "if, and, or, max() and min() of Python want one truth value: for tensors there are "
+    "torch.where, &, | and clamp",
+    "with a bool tensor is not supported": "a boolean tensor is no number: convert it first, or negate it by ~",
+    "must match the size of tensor": "two shapes do not fit each other: print them, and mind dim=, keepdim=True and "
+    "[:, None]",
+}
+
+
+class _TooLong(BaseException):
+    """Raised in a check that takes longer than the limit; no ``except Exception`` of a student catches it."""
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Raise `_TooLong` in this thread after the limit: a sampler that tries again for ever must not hang a notebook."""
+    thread = ctypes.c_ulong(threading.get_ident())
+    stop = threading.Timer(TIME_LIMIT, ctypes.pythonapi.PyThreadState_SetAsyncExc, (thread, ctypes.py_object(_TooLong)))
+    stop.daemon = True
+    stop.start()
+    try:
+        yield
+    finally:
+        stop.cancel()
 
 
 class Student:
@@ -211,13 +245,10 @@ class Student:
         own = getattr(getattr(self.fn, "__code__", None), "co_filename", None)
         return [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
 
-    def explain(self, error: BaseException) -> str:
-        """Describe an exception that came out of the function: its type and message, the student's line, the call."""
-        text = f"your function raised {type(error).__name__}" + (f": {error}" if str(error) else "")
+    def place(self, error: BaseException) -> str:
+        """Say where an exception came from: the student's line, and the call."""
         frames = self.frames(error)
-        if frames:
-            text += f"\nat line {frames[-1].lineno}: {frames[-1].line}"
-        return text + self.last_call
+        return (f"\nat line {frames[-1].lineno}: {frames[-1].line}" if frames else "") + self.last_call
 
 
 # What checks are made of.
@@ -244,7 +275,7 @@ def expect(got: Any, want: Tensor | float, mistakes: Mapping[str, Tensor | float
     Args:
         got: what the student's function returned.
         want: what it should be; a number stands for a scalar tensor.
-        mistakes: hint -> what a well-known wrong answer returns; a match, in any shape, gives its hint.
+        mistakes: hint -> what a well-known wrong answer returns, NaN included; a match, in any shape, gives its hint.
     """
     want = torch.as_tensor(want)
     value = returned_tensor(got, want)
@@ -253,10 +284,6 @@ def expect(got: Any, want: Tensor | float, mistakes: Mapping[str, Tensor | float
             raise Wrong(_difference(value, want), hint)
     if value.shape != want.shape:
         raise Wrong(f"expected shape {tuple(want.shape)}, got shape {tuple(value.shape)}", _shape_hint(value, want))
-    if value.isnan().any():
-        raise Wrong(
-            f"{_difference(value, want)}", "" if value.numel() == 1 else "some entries are NaN: what makes them?"
-        )
     if not _close(value, want):
         raise Wrong(_difference(value, want))
 
@@ -270,7 +297,7 @@ def returned_tensor(got: Any, want: Tensor) -> Tensor:
     expected = "a number" if want.ndim == 0 else f"a tensor of shape {tuple(want.shape)}"
     if got is None:
         raise Wrong(f"expected {expected}, got None", "the function returns nothing: is a `return` missing?")
-    raise Wrong(f"expected {expected}, got {type(got).__name__}", f"return {expected}, not a {type(got).__name__}")
+    raise Wrong(f"expected {expected}, got {type(got).__name__}", f"return {expected}, not {type(got).__name__}")
 
 
 def unpack(got: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -286,12 +313,15 @@ def indices(got: Any, name: str, n: int, below: int) -> Tensor:
     if not isinstance(got, Tensor):
         raise Wrong(f"{name}: expected a tensor of shape ({n},), got {type(got).__name__}", f"{name} must be a tensor")
     if tuple(got.shape) != (n,):
-        raise Wrong(f"{name}: expected shape ({n},), got shape {tuple(got.shape)}", f"{name} has the wrong shape")
+        raise Wrong(
+            f"{name}: expected shape ({n},), got shape {tuple(got.shape)}", f"{name} is one row of exactly {n} indices"
+        )
     if got.is_floating_point() or got.dtype == torch.bool:
         raise Wrong(f"{name}: expected integer indices, got {got.dtype}", f"{name} holds indices of items: integers")
     if n and not (int(got.min()) >= 0 and int(got.max()) < below):
         raise Wrong(
-            f"{name}: expected indices from 0 to {below - 1}, got {_show(got)}", f"{name} points outside the labels"
+            f"{name}: expected indices from 0 to {below - 1}, got {int(got.min())} to {int(got.max())}",
+            f"{name} holds positions in labels, not the labels themselves",
         )
     return got.long()
 
@@ -306,8 +336,8 @@ def gradient(loss: Any, x: Tensor) -> Tensor:
     if not loss.requires_grad:
         raise Wrong(
             "the result has no gradient",
-            "the graph is cut somewhere: no .item(), .detach(), float() or torch.tensor() on the way, the loss must be "
-            "made of the embeddings",
+            "the graph is cut somewhere: no .item(), .detach(), float(), torch.tensor() or numpy on the way, the "
+            "result must be made of the arguments",
         )
     (grad,) = torch.autograd.grad(loss.sum(), x, allow_unused=True)
     return torch.zeros_like(x) if grad is None else grad
@@ -358,7 +388,7 @@ def no_loop(cost: Cost, n: int, limit: int | None = None) -> None:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-5, atol=1e-5)
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
 def _shape_hint(value: Tensor, want: Tensor) -> str:
@@ -383,7 +413,7 @@ def _numbers(t: Tensor) -> str:
     def text(x: Any) -> str:
         if isinstance(x, list):
             return "[" + ", ".join(text(i) for i in x) + "]"
-        return f"{x:.5g}" if isinstance(x, float) and math.isfinite(x) else str(x)
+        return f"{x + 0:.5g}" if isinstance(x, float) and math.isfinite(x) else str(x)  # + 0: -0.0 becomes 0
 
     return text(t.detach().tolist())
 

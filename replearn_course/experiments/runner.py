@@ -167,10 +167,11 @@ def run(
     for stem, figure in module.figures(first, settings):
         _save_figure(folder / "figures" / f"{stem}.png", figure)
     text = table([{**metric, "document": experiment.document} for metric in result["metrics"]])
-    note = f"{data.name}, scale {setting.scale}, {seeds} seed{'s' if seeds > 1 else ''}, mean ± standard deviation"
+    of_seeds = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "1 seed"
+    note = f"{data.name}, scale {setting.scale}, {of_seeds}"
     atomic_write(folder / "report.txt", f"{experiment.title}\n{note}\n\n{text}\n\n{result['protocol']}\n")
     write_json(folder / "result.json", result)
-    say(f"\n{experiment.title}\n{note}\n\n{text}")
+    say(f"\n{experiment.title}\n{note}\n\n{text}\n\nfigures, weights and this table: {folder}")
     return result
 
 

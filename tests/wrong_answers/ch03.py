@@ -53,6 +53,11 @@ def expanded_square(x, y):
     return squared.masked_fill(squared == 0, 1).sqrt().masked_fill(squared == 0, 0)
 
 
+@wrong(E, "every distance", "wrong axis")
+def sum_over_the_other_points(x, y):
+    return (x[:, None] - y).square().sum(1).sqrt()
+
+
 # one_shot
 
 E = "ch03.one_shot"
@@ -89,6 +94,16 @@ def dot_product(queries, support, support_labels):
 def cosine(queries, support, support_labels):
     unit = torch.nn.functional.normalize
     return support_labels[(unit(queries) @ unit(support).T).argmax(1)]
+
+
+@wrong(E, "label of the nearest", "wrong axis")
+def nearest_query_of_each_support(queries, support, support_labels):
+    return support_labels[torch.cdist(queries, support).argmin(0)]
+
+
+@wrong(E, "distance not angle", "L1")
+def nearest_by_l1(queries, support, support_labels):
+    return support_labels[torch.cdist(queries, support, p=1).argmin(1)]
 
 
 # contrastive_loss
@@ -167,6 +182,30 @@ def indexing_with_same(x1, x2, same, margin=1.0):
     return torch.cat([d[same] ** 2 / 2, (margin - d[~same]).clamp(min=0) ** 2 / 2]).mean()
 
 
+@wrong(E, "pairs of one class", "mean over nothing")
+def a_mean_for_each_kind(x1, x2, same, margin=1.0):
+    d, same = torch.linalg.vector_norm(x1 - x2, dim=1), same.bool()
+    return 0.5 * (d[same] ** 2).mean() + 0.5 * ((margin - d[~same]).clamp(min=0) ** 2).mean()
+
+
+@wrong(E, "pairs of one class", "dim=1")
+def one_norm_for_all_pairs(x1, x2, same, margin=1.0):
+    d = torch.linalg.vector_norm(x1 - x2)
+    return 0.5 * torch.where(same.bool(), d**2, (margin - d).clamp(min=0) ** 2).mean()
+
+
+@wrong(E, "pairs of one class", "negate it by ~")
+def one_minus_a_boolean(x1, x2, same, margin=1.0):
+    d = torch.linalg.vector_norm(x1 - x2, dim=1)
+    return 0.5 * (same * d**2 + (1 - same) * (margin - d).clamp(min=0) ** 2).mean()
+
+
+@wrong(E, "pairs of one class", "clamp")
+def pythons_max(x1, x2, same, margin=1.0):
+    d = torch.linalg.vector_norm(x1 - x2, dim=1)
+    return 0.5 * torch.where(same.bool(), d**2, max(0, margin - d) ** 2).mean()
+
+
 # same_different_pairs
 
 E = "ch03.same_different_pairs"
@@ -240,6 +279,12 @@ def next_of_the_class(labels, n, generator):
     return _both(labels, _pick(rows[first_of_each], n // 2, generator), _pick(_negatives(labels), n // 2, generator))
 
 
+@wrong(E, "same tells the truth", "positions in labels")
+def labels_not_positions(labels, n, generator):
+    first = torch.randint(len(labels), (n,), generator=generator)
+    return labels[first], labels[first], torch.arange(n) < n // 2
+
+
 # verification_auc
 
 E = "ch03.verification_auc"
@@ -283,6 +328,11 @@ def fixed_thresholds(distances, same):
     near, far = _split(distances, same)
     t = torch.linspace(-0.005, 1.005, 102, dtype=torch.float64)
     return torch.trapezoid((near < t).double().mean(0), (t > far.T).double().mean(0))
+
+
+@wrong(E, "share of combinations won", "all combinations")
+def i_th_with_i_th(distances, same):
+    return (distances[same] < distances[~same]).double().mean()
 
 
 # contrastive_gradient
@@ -339,3 +389,13 @@ def by_autograd(x1, x2, same, margin=1.0):
     d = torch.linalg.vector_norm(x1 - x2, dim=1)
     loss = torch.where(same, d**2, (margin - d).clamp(min=0) ** 2).mean() / 2
     return torch.autograd.grad(loss, x1)[0]
+
+
+@wrong(E, "pull of one class", "no unit vector")
+def pull_of_unit_strength(x1, x2, same, margin=1.0):
+    return torch.nn.functional.normalize(x1 - x2) / len(x1)
+
+
+@wrong(E, "pull of one class", "keepdim")
+def rows_times_a_vector(x1, x2, same, margin=1.0):
+    return same.double() * (x1 - x2) / len(x1)

@@ -73,6 +73,21 @@ def root_of_a_sum(anchor, positive, negative, margin=1.0):
     return (ap - an + margin).clamp(min=0).mean()
 
 
+@wrong(E, "triplets in the wrong order", "belongs to the anchor")
+def negative_from_the_positive(anchor, positive, negative, margin=1.0):
+    return (_distances(anchor, positive, negative)[0] - (positive - negative).norm(dim=1) + margin).clamp(min=0).mean()
+
+
+@wrong(E, "triplets in the wrong order", "all triplets together")
+def one_norm_for_all_triplets(anchor, positive, negative, margin=1.0):
+    return ((anchor - positive).norm() - (anchor - negative).norm() + margin).clamp(min=0).mean()
+
+
+@wrong(E, "triplets in the wrong order", "wrong axis")
+def norm_over_the_triplets(anchor, positive, negative, margin=1.0):
+    return ((anchor - positive).norm(dim=0) - (anchor - negative).norm(dim=0) + margin).clamp(min=0).mean()
+
+
 # recall_at_k
 
 E = "ch04.recall_at_k"
@@ -122,6 +137,38 @@ def lone_items_fail(z, labels, k):
 def drops_the_nearest(z, labels, k):
     nearest = pairwise_distances(z).argsort(dim=1, stable=True)[:, 1 : k + 1]
     return (labels[nearest] == labels[:, None]).any(1)[_has_partner(labels)].double().mean()
+
+
+def _recall(z, labels, k, first=0):
+    nearest = pairwise_distances(z).fill_diagonal_(torch.inf).topk(k, largest=False).indices[:, first:]
+    return (labels[nearest] == labels[:, None]).any(1)[_has_partner(labels)].float().mean()
+
+
+@wrong(E, "share of queries that succeed", "labels[:, None]")
+def labels_along_the_wrong_axis(z, labels, k):
+    nearest = pairwise_distances(z).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    return (labels[nearest] == labels).any(1).float().mean()
+
+
+@wrong(E, "share of queries that succeed", "too few")
+def one_neighbour_too_few(z, labels, k):
+    return _recall(z, labels, k, first=1)
+
+
+@wrong(E, "share of queries that succeed", "too many")
+def one_neighbour_too_many(z, labels, k):
+    return _recall(z, labels, min(k + 1, len(z) - 1))
+
+
+@wrong(E, "one of k is enough", "only the nearest")
+def only_the_nearest(z, labels, k):
+    return _recall(z, labels, 1)
+
+
+@wrong(E, "item without a partner", "others still find it")
+def items_without_a_partner_removed(z, labels, k):
+    kept = _has_partner(labels)
+    return _recall(z[kept], labels[kept], k)
 
 
 # random_triplets
@@ -279,6 +326,11 @@ def _mean_hinge(positive, negative, margin, both):
     return hinge.sum() / max(len(hinge), 1)
 
 
+def _hardest(z, labels, margin):
+    d, pos, neg = _tables(z, labels)
+    return _mean_hinge(_farthest(d, pos), _nearest(d, neg), margin, pos.any(1) & neg.any(1))
+
+
 @wrong(E, "hardest of each anchor", "nearest positive")
 def nearest_positive(z, labels, margin=1.0):
     d, pos, neg = _tables(z, labels)
@@ -327,19 +379,35 @@ def loop_over_anchors(z, labels, margin=1.0):
     return torch.stack(hinges).mean() if hinges else d.sum() * 0
 
 
+@wrong(E, "hardest of each anchor", "an argument")
+def the_margin_is_one(z, labels, margin=1.0):
+    return _hardest(z, labels, 1.0)
+
+
+@wrong(E, "hardest of each anchor", "signs are swapped")
+def signs_swapped(z, labels, margin=1.0):
+    d, pos, neg = _tables(z, labels)
+    return _mean_hinge(_nearest(d, neg), _farthest(d, pos), margin, pos.any(1) & neg.any(1))
+
+
+@wrong(E, "gradient of the hardest", ".item()")
+def cut_graph(z, labels, margin=1.0):
+    return _hardest(z.detach(), labels, margin)
+
+
 # batch_all_sorted
 
 E = "ch04.batch_all_sorted"
 
 
-def _sorted(z, labels, margin, *, over="all", graph=True, itself=False, empty=1):
+def _sorted(z, labels, margin, *, over="all", graph=True, itself=False, empty=1, shift=0, least=0):
     d, pos, neg = _tables(z, labels)
     pos = pos | _itself(z) if itself else pos
     values = d.masked_fill(~neg, torch.inf).sort(1).values
     sums = torch.nn.functional.pad(values.masked_fill(values.isinf(), 0).cumsum(1), (1, 0))
     t = (d if graph else d.detach()) + margin
     nearer = torch.searchsorted(values.detach(), t.detach())
-    total = (nearer * t - sums.gather(1, nearer))[pos].sum()
+    total = (nearer * t - sums.gather(1, (nearer + shift).clamp(min=least, max=len(z))))[pos].sum()
     n = {
         "all": (pos.sum(1) * neg.sum(1)).sum(),
         "active": nearer[pos].sum(),
@@ -356,6 +424,26 @@ def mean_of_active_triplets(z, labels, margin=1.0):
 @wrong(E, "mean over all triplets", "anchors")
 def mean_over_anchors(z, labels, margin=1.0):
     return _sorted(z, labels, margin, over="anchors")
+
+
+@wrong(E, "mean over all triplets", "leave the diagonal out")
+def anchor_among_its_positives(z, labels, margin=1.0):
+    return _sorted(z, labels, margin, itself=True)
+
+
+@wrong(E, "mean over all triplets", "off by one")
+def prefix_sums_off_by_one(z, labels, margin=1.0):
+    return _sorted(z, labels, margin, shift=1)
+
+
+@wrong(E, "mean over all triplets", "not the first distance")
+def no_empty_prefix(z, labels, margin=1.0):
+    return _sorted(z, labels, margin, least=1)
+
+
+@wrong(E, "mean over all triplets", "margin is missing")
+def without_margin(z, labels, margin=1.0):
+    return _sorted(z, labels, 0.0)
 
 
 @wrong(E, "gradient of all triplets", "graph")
