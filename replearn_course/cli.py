@@ -66,6 +66,8 @@ def run(
     find(name)  # before the seconds that torch takes
     choose_scale(scale) if scale else None
     overrides = dict(_pair(text) for text in settings or [])
+    if record and overrides:
+        raise ReplearnError("--record: the ledger keeps runs at an experiment's own settings; leave out --set")
     from replearn_course import results
     from replearn_course.experiments.runner import Interrupted
     from replearn_course.experiments.runner import run as run_experiment

@@ -108,6 +108,13 @@ def read_csv(path: Path | str) -> list[dict[str, str]]:
         raise ReplearnError(f"{path} is not a CSV file ({error}): it is damaged or not ours") from error
 
 
+def _read(path: Path | str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ReplearnError(f"cannot read {path}: {error.strerror or error}") from None
+
+
 def save_weights(path: Path | str, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
     """Write a state dict as safetensors: plain tensors that any framework reads, and no code."""
     from safetensors.torch import save
@@ -120,16 +127,13 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
     """Read a state dict from safetensors.
 
     Raises:
-        ReplearnError: when the file is absent, truncated or not safetensors.
+        ReplearnError: when the file is absent, unreadable, truncated or not safetensors.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = Path(path)
-    if not path.is_file():
-        raise ReplearnError(f"no such file: {path}")
     try:
-        return load(path.read_bytes())
+        return load(_read(path))
     except SafetensorError as error:
         raise ReplearnError(f"{path} cannot be read as safetensors ({error}): truncated or damaged?") from error
 
@@ -147,21 +151,19 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, with its checksums verified first and no code run.
 
     Raises:
-        ReplearnError: when the file is absent, truncated, altered or holds anything but plain data.
+        ReplearnError: when the file is absent, unreadable, truncated, altered or holds anything but plain data.
     """
     import torch
 
-    path = Path(path)
-    if not path.is_file():
-        raise ReplearnError(f"no such file: {path}")
+    content = io.BytesIO(_read(path))
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself loads a flipped byte without a word
+        with zipfile.ZipFile(content) as archive:  # torch itself loads a flipped byte without a word
             damaged = archive.testzip()
     except Exception as error:  # there is no end to what zipfile raises for an altered header
         raise ReplearnError(f"{path} is not a whole checkpoint ({error}): truncated or damaged") from error
     if damaged:
         raise ReplearnError(f"{path} is damaged: the checksum of {damaged} does not match")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # nor to what torch raises for what others wrote
         raise ReplearnError(f"{path} is not a checkpoint of replearn: {str(error).partition(chr(10))[0]}") from error

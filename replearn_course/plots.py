@@ -7,6 +7,7 @@ for the colour-blind: viridis for classes, as document D3 likes it, and six colo
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -214,11 +215,11 @@ def histograms(
     figure = None
     if axes is None:
         figure, axes = subplots()
-    for (name, column), colour in zip(values.items(), COLOURS, strict=False):
+    for (name, column), colour in zip(values.items(), itertools.cycle(COLOURS)):
         sns.histplot(
             column.cpu().numpy(), bins=60, stat="density", element="step", color=colour, alpha=0.35, label=name, ax=axes
         )
-    for (name, x), colour in zip((lines or {}).items(), ("black", "grey"), strict=False):
+    for (name, x), colour in zip((lines or {}).items(), itertools.cycle(("black", "grey"))):
         axes.axvline(x, color=colour, linestyle="--", label=name)
     axes.set(xlabel=xlabel, ylabel="density", title=title)
     axes.legend()

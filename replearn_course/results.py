@@ -93,8 +93,17 @@ def load_result(experiment: str, scale: str = "full") -> dict[str, Any]:
 
 
 def record(result: dict[str, Any]) -> Path:
-    """Copy a run's result into the ledger, in the place of an earlier one of the same experiment and scale."""
-    return write_json(_file(result["experiment"], result["scale"]), result)
+    """Copy a run's result into the ledger, in the place of an earlier one of the same experiment and scale.
+
+    Raises:
+        ReplearnError: when the earlier one has more seeds.
+    """
+    file = _file(result["experiment"], result["scale"])
+    if file.exists() and (before := read_json(file)["seeds"]) > (now := result["seeds"]):
+        raise ReplearnError(
+            f"seeds: {file.name} in the ledger has {before}, this run {now}; run it with --seeds {before}"
+        )
+    return write_json(file, result)
 
 
 def _file(experiment: str, scale: str) -> Path:
@@ -108,7 +117,9 @@ def _rows(file: Path) -> Iterable[dict[str, Any]]:
         common = {
             key: result[key] for key in ("experiment", "seeds", "data", "scale", "device", "protocol", "document")
         }
-        more = {key: result[key] for key in ("precision", "threads", "date", "gflops", "commit", "versions")}
+        more = {
+            key: result[key] for key in ("precision", "threads", "date", "gflops", "commit", "versions", "settings")
+        }
         for metric in result["metrics"]:
             yield {
                 "experiment": common["experiment"],

@@ -141,6 +141,8 @@ def run(
     }
     folder, resumed = _folder(Path(out), described, seeds, resume)
     say(f"run folder: {folder}" + (" (resumed)" if resumed else ""))
+    for torn in folder.rglob(".*.tmp"):  # a write that was killed
+        torn.unlink(missing_ok=True)
     if _seeds_done(folder) >= seeds:
         say((folder / "report.txt").read_text(encoding="utf-8"))
         return read_json(folder / "result.json")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError, check_tensors, unknown_name
-from replearn_course.losses.distances import paired_distances
+from replearn_course.losses.distances import check_margin, paired_distances
 
 __all__ = ["FORMS", "ContrastiveLoss", "contrastive_loss"]
 
@@ -81,14 +79,6 @@ class ContrastiveLoss(nn.Module):
     def extra_repr(self) -> str:
         """Return the coefficients, for ``repr``."""
         return f"margin={self.margin}, form={self.form!r}"
-
-
-def check_margin(margin: float) -> None:
-    """Raise ReplearnError unless ``margin`` is a finite number from 0 up."""
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)):
-        raise ReplearnError(f"margin: expected a number, got {type(margin).__name__} {margin!r}")
-    if not math.isfinite(margin) or margin < 0:
-        raise ReplearnError(f"margin: expected a finite number from 0 up, got {margin}")
 
 
 def _as_bool(same: Tensor, distances: Tensor) -> Tensor:

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError, check_embeddings, check_labels, check_tensors, unknown_name
-from replearn_course.losses.contrastive import check_margin
-from replearn_course.losses.distances import check_metric, paired_distances, pairwise_distances
+from replearn_course.losses.distances import check_margin, check_metric, paired_distances, pairwise_distances
 
 __all__ = [
     "MINERS",
