@@ -28,15 +28,16 @@ def main() -> None:
     parser.add_argument("change", help="what was changed, in words")
     parser.add_argument("settings", nargs="*", help="setting=value")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--precision")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     settings = Settings()
     for text in arguments.settings:
         name, value = text.split("=")
         settings = dataclasses.replace(settings, **{name: type(getattr(settings, name))(value)})
     setting = choose("full", precision=arguments.precision)
     data = load("mnist", "full").to(setting.device)
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         torch.manual_seed(seed)
         method = network(settings)
         views = RandomAffine(settings.degrees, settings.resize, settings.shear, settings.shift)

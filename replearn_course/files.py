@@ -155,15 +155,15 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     import torch
 
-    content = io.BytesIO(_read(path))
+    content = _read(path)
     try:
-        with zipfile.ZipFile(content) as archive:  # torch itself loads a flipped byte without a word
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch itself loads a flipped byte without a word
             damaged = archive.testzip()
     except Exception as error:  # there is no end to what zipfile raises for an altered header
         raise ReplearnError(f"{path} is not a whole checkpoint ({error}): truncated or damaged") from error
     if damaged:
         raise ReplearnError(f"{path} is damaged: the checksum of {damaged} does not match")
     try:
-        return torch.load(content, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # nor to what torch raises for what others wrote
         raise ReplearnError(f"{path} is not a checkpoint of replearn: {str(error).partition(chr(10))[0]}") from error

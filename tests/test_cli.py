@@ -49,3 +49,10 @@ def test_data_list(monkeypatch, tmp_path):
     monkeypatch.setenv("REPLEARN_DATA", str(tmp_path))
     assert json.loads(replearn("data", "list", "--json"))[0]["here"] is False
     assert replearn("data", "list").splitlines()[-1].endswith("no")
+
+
+def test_the_ledger_takes_no_run_of_changed_settings(tmp_path):
+    asked = ["run", "mnist-triplet-2d", "--scale", "smoke", "--set", "epochs=1", "--record", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, asked)
+    assert "--record: the ledger keeps runs at an experiment's own settings; leave out --set" in str(done.exception)
+    assert not list(tmp_path.iterdir())  # said before any work

@@ -239,6 +239,14 @@ def test_epochs_seeds_and_views_differ(kind):
     assert not torch.equal(first(), first(views=RandomAffine()))
 
 
+def test_triplets_drawn_once_are_those_of_the_first_epoch_in_every_epoch():
+    data = images(torch.arange(4).repeat(9))
+    first, later = (torch.cat([a for a, _, _ in TripletBatches(data, 7, drawn="once").epoch(e)]) for e in (0, 5))
+    assert torch.equal(first, later)
+    with pytest.raises(ReplearnError, match="unknown drawn 'onec'; did you mean 'once'"):
+        TripletBatches(data, 7, drawn="onec")
+
+
 def test_views_differ_from_step_to_step():
     seen = []
     views = lambda images, generator: seen.append(torch.rand(3, generator=generator).tolist()) or images  # noqa: E731

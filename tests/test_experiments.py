@@ -133,8 +133,11 @@ def test_a_run_cut_off_within_a_seed_goes_on(tmp_path, whole, monkeypatch):
     assert not (folder / "seed-1" / "metrics.json").exists()
     assert not (folder / "result.json").exists()
     first = (folder / "seed-0" / "metrics.json").read_text()
+    torn = folder / "seed-1" / ".last.pt.123.tmp"  # what kill -9 leaves of a write
+    torn.touch()
     result = run_tiny(tmp_path, resume=True)
     assert [f.name for f in tmp_path.iterdir()] == [folder.name]
+    assert not torn.exists()
     assert len(made) == 12  # no step was made twice
     assert (folder / "seed-0" / "metrics.json").read_text() == first
     assert result["metrics"] == whole[0]["metrics"]

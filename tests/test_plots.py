@@ -109,6 +109,8 @@ def test_histograms_are_densities_with_named_lines():
     assert names == {"one", "other", "margin"}
     assert list(axes.lines[-1].get_xdata()) == [1.5, 1.5]
     assert axes.get_xlabel() == "distance"
+    many = plots.histograms({str(i): torch.rand(50) for i in range(8)}, "distance").axes[0]
+    assert len(many.get_legend().get_texts()) == 8
 
 
 def test_roc():

@@ -22,6 +22,7 @@ RESULT = {
     "gflops": 10.0,
     "commit": None,
     "versions": {},
+    "settings": {"epochs": 2},
     "metrics": [
         {"metric": "accuracy", "value": 0.98765, "spread": 0.001, "unit": "fraction", "claim": "x", "claimed": "0.99"},
         {"metric": "epochs trained", "value": 21.0, "spread": None, "unit": "epochs", "claim": None, "claimed": None},
@@ -57,7 +58,11 @@ def test_record_and_read_back(empty):
     ]
     assert set(COLUMNS) <= set(rows[0])
     assert rows[0]["source"] == "ledger/toy-cpu.json"
+    assert rows[0]["settings"] == {"epochs": 2}
     assert results(experiment="other") == []
+    with pytest.raises(ReplearnError, match="toy-cpu.json in the ledger has 5, this run 4; run it with --seeds 5"):
+        record({**RESULT, "seeds": 4})
+    assert load_result("toy", "cpu")["seeds"] == 5
     with pytest.raises(ReplearnError, match="cannot read .*toy-full.json"):
         load_result("toy")
 

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from replearn_course.data.images import ImageSet, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
-from replearn_course.errors import ReplearnError
+from replearn_course.errors import ReplearnError, unknown_name
 
 __all__ = ["Batches", "PKBatches", "PairBatches", "TripletBatches"]
 
+DRAWN = ("each epoch", "once")
 Views = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -65,11 +66,32 @@ class Batches(ABC):
 
 
 class TripletBatches(Batches):
-    """Random triplets: ``(anchor, positive, negative)`` images, each image of the data an anchor once an epoch."""
+    """Random triplets: ``(anchor, positive, negative)`` images, each image of the data an anchor once an epoch.
 
-    def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
+    Args:
+        data: images and labels.
+        batch_size: triplets a batch.
+        seed: decides the draws.
+        views: changes the images of a batch at random.
+        drawn: ``"each epoch"`` anew, or ``"once"``, the first epoch's triplets and views in every epoch.
+
+    Raises:
+        ReplearnError: for a batch size below 1, an unknown ``drawn``, or labels that make no triplet.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        views: Views | None = None,
+        drawn: str = "each epoch",
+    ) -> None:
         super().__init__(data, seed=seed, views=views)
-        self.batch_size = _positive(batch_size)
+        if drawn not in DRAWN:
+            raise unknown_name("drawn", drawn, DRAWN)
+        self.batch_size, self.drawn = _positive(batch_size), drawn
         random_triplets(data.labels, torch.Generator())  # complains now, not in the first epoch
 
     def __len__(self) -> int:
@@ -79,6 +101,10 @@ class TripletBatches(Batches):
         """See :class:`Batches`."""
         for triplets in random_triplets(self.data.labels, generator).split(self.batch_size):
             yield (triplets,)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """See :class:`Batches`."""
+        return super().epoch(epoch if self.drawn == "each epoch" else 0, start)
 
 
 class PairBatches(Batches):

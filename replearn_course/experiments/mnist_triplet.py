@@ -25,7 +25,7 @@ __all__ = ["Settings", "figures", "probe", "run"]
 
 @dataclass(frozen=True)
 class Settings:
-    """D3's settings; ``images`` takes only so many of the training images."""
+    """D3's settings; ``images`` takes only so many of the training images, ``drawn`` is that of TripletBatches."""
 
     embedding_size: int = 64
     margin: float = 1.5
@@ -36,6 +36,7 @@ class Settings:
     patience: int = 8
     epochs: int = 50
     images: int | None = None
+    drawn: str = "each epoch"
 
 
 def network(settings: Settings) -> TripletNetwork:
@@ -49,7 +50,7 @@ def run(context: Context, settings: Settings) -> dict[str, Any]:
     method = network(settings)
     history = context.fit(
         method,
-        TripletBatches(train, settings.batch_size, seed=context.seed),
+        TripletBatches(train, settings.batch_size, seed=context.seed, drawn=settings.drawn),
         torch.optim.Adam(method.parameters(), lr=settings.lr),
         epochs=settings.epochs,
         schedule=plateau(settings.factor, settings.lr_patience),
