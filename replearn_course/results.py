@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.files import read_csv, read_json, write_json
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 __all__ = [
     "COLUMNS",
@@ -19,7 +23,10 @@ __all__ = [
     "claims",
     "format_value",
     "headings",
+    "html_table",
     "load_result",
+    "measured",
+    "provenance",
     "record",
     "results",
     "results_below",
@@ -175,3 +182,49 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[i]) for line in shown) for i in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def measured(experiment: str, scale: str = "full", leave_out: str | tuple[str, ...] = ()) -> HTML:
+    """A chapter's table of a run in the ledger: claimed beside measured, and below it how the numbers came about.
+
+    Args:
+        experiment: its name.
+        scale: of the run.
+        leave_out: metrics whose title begins with this, or one of these, are not shown.
+
+    Raises:
+        ReplearnError: when the ledger has no such run.
+    """
+    run = load_result(experiment, scale)
+    rows = [
+        (
+            metric["metric"],
+            format_value(metric["value"], metric["spread"], metric["unit"]),
+            "–" if metric["claimed"] is None else f"{metric['claimed']} ({run['document']})",
+        )
+        for metric in run["metrics"]
+        if not metric["metric"].startswith(leave_out)
+    ]
+    lines: list[tuple[str, ...]] = [("", "measured", "claimed"), *rows]
+    if all(row[2] == "–" for row in rows):
+        lines = [row[:2] for row in lines]
+    return html_table(*lines, below=provenance(run))
+
+
+def provenance(run: dict[str, Any]) -> str:
+    """How the numbers of a run came about, in a few lines: data, seeds, machine, date, protocol."""
+    seeds = f"{run['seeds']} seeds, mean ± standard deviation" if run["seeds"] > 1 else "1 seed"
+    threads = f"{run['threads']} thread{'s' if run['threads'] > 1 else ''}"
+    speed = f"{run['gflops']:.0f} GFLOP/s in float32"
+    where = (run["experiment"], run["data"], f"scale {run['scale']}", seeds, run["device"], threads, run["precision"])
+    return f"{' · '.join(where)} · {speed} · {run['date']}. {run['protocol']}."
+
+
+def html_table(header: Sequence[str], *rows: Sequence[str], below: str = "") -> HTML:
+    """A table for a notebook's output, with a line of small print below."""
+    from IPython.display import HTML
+
+    line = lambda kind, row: "<tr>" + "".join(f"<{kind}>{html.escape(c)}</{kind}>" for c in row) + "</tr>"  # noqa: E731
+    body = "".join(line("td", row) for row in rows)
+    note = f'<p class="replearn-provenance">{html.escape(below)}</p>' if below else ""
+    return HTML(f'<table class="dataframe"><thead>{line("th", header)}</thead><tbody>{body}</tbody></table>{note}')

@@ -6,7 +6,7 @@ import pytest
 
 from replearn_course import results as ledger
 from replearn_course.errors import ReplearnError
-from replearn_course.results import COLUMNS, claim, format_value, load_result, record, results, table
+from replearn_course.results import COLUMNS, claim, format_value, load_result, measured, record, results, table
 
 RESULT = {
     "experiment": "toy",
@@ -119,3 +119,21 @@ def test_table_puts_claimed_beside_measured():
 )
 def test_numbers_as_a_table_shows_them(value, spread, unit, expected):
     assert format_value(value, spread, unit) == expected
+
+
+def test_a_chapters_table_says_how_its_numbers_came_about(empty):
+    record(RESULT)
+    shown = measured("toy", "cpu").data
+    assert "<td>accuracy</td><td>0.9877 ± 0.0010</td><td>0.99 (D3)</td>" in shown
+    assert (
+        "toy · MNIST · scale cpu · 3 seeds, mean ± standard deviation · a CPU · 1 thread · 32-true · 10 GFLOP/s"
+        in shown
+    )
+    assert "2026-01-01. by hand." in shown
+    without = measured("toy", "cpu", leave_out="accuracy").data
+    assert "claimed" not in without  # no column of dashes alone
+    assert "0.9877" not in without
+    record({**RESULT, "protocol": "a < b"})
+    assert "a &lt; b" in measured("toy", "cpu").data
+    with pytest.raises(ReplearnError):
+        measured("toy", "full")
