@@ -247,6 +247,17 @@ def test_triplets_drawn_once_are_those_of_the_first_epoch_in_every_epoch():
         TripletBatches(data, 7, drawn="onec")
 
 
+def test_triplets_of_fewer_batches_are_the_first_of_a_whole_epoch():
+    data = images(torch.arange(4).repeat(9))
+    few, whole = TripletBatches(data, 7, n_batches=2), TripletBatches(data, 7)
+    assert (len(few), len(whole), len(TripletBatches(data, 7, n_batches=99))) == (2, 6, 6)
+    assert len(list(few.epoch(1))) == 2
+    for ours, theirs in zip(few.epoch(1), whole.epoch(1), strict=False):
+        assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+    with pytest.raises(ReplearnError, match="n_batches: expected 1 or more, got 0"):
+        TripletBatches(data, 7, n_batches=0)
+
+
 def test_views_differ_from_step_to_step():
     seen = []
     views = lambda images, generator: seen.append(torch.rand(3, generator=generator).tolist()) or images  # noqa: E731

@@ -74,9 +74,10 @@ class TripletBatches(Batches):
         seed: decides the draws.
         views: changes the images of a batch at random.
         drawn: ``"each epoch"`` anew, or ``"once"``, the first epoch's triplets and views in every epoch.
+        n_batches: batches an epoch; by default as many as make each image an anchor once, and never more.
 
     Raises:
-        ReplearnError: for a batch size below 1, an unknown ``drawn``, or labels that make no triplet.
+        ReplearnError: for a batch size or ``n_batches`` below 1, an unknown ``drawn``, or labels that make no triplet.
     """
 
     def __init__(
@@ -87,20 +88,22 @@ class TripletBatches(Batches):
         seed: int = 0,
         views: Views | None = None,
         drawn: str = "each epoch",
+        n_batches: int | None = None,
     ) -> None:
         super().__init__(data, seed=seed, views=views)
         if drawn not in DRAWN:
             raise unknown_name("drawn", drawn, DRAWN)
         self.batch_size, self.drawn = _positive(batch_size), drawn
         random_triplets(data.labels, torch.Generator())  # complains now, not in the first epoch
+        whole = -(-len(data) // self.batch_size)
+        self.n_batches = whole if n_batches is None else min(_positive(n_batches, "n_batches"), whole)
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return self.n_batches
 
     def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
         """See :class:`Batches`."""
-        for triplets in random_triplets(self.data.labels, generator).split(self.batch_size):
-            yield (triplets,)
+        yield from zip(random_triplets(self.data.labels, generator).split(self.batch_size)[: self.n_batches])
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See :class:`Batches`."""

@@ -36,7 +36,7 @@ class Settings:
     margin: float = 1.0
     p: int = 10
     k: int = 20
-    epochs: int = 10
+    epochs: int = 11
     batches: int = 100
     lr: float = 4e-3
     warmup: float = 0.1
