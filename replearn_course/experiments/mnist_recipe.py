@@ -29,15 +29,15 @@ class Settings:
     """What the search on the validation split ended with; its path is in ``benchmarks/recipe.csv``."""
 
     embedding_size: int = 128
-    width: int = 24
+    width: int = 32
     normalise: bool = False
     miner: str = "batch-all"
     reduction: str = "mean"
     margin: float = 1.0
     p: int = 10
-    k: int = 20
-    epochs: int = 11
-    batches: int = 100
+    k: int = 10
+    epochs: int = 15
+    batches: int = 200
     lr: float = 4e-3
     warmup: float = 0.1
     degrees: float = 10.0

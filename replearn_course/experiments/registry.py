@@ -221,7 +221,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             settings={},
             scales={
                 "smoke": {"epochs": 6, "batches": 5, "width": 16},
-                "cpu": {"epochs": 4},
+                "cpu": {"epochs": 5, "width": 16},
             },
             protocol=(
                 "batches of {p} classes × {k} images, {miner} with margin {margin}, rotations to {degrees}°, scale ±{resize}, "
