@@ -70,7 +70,7 @@ def show(figure: Figure, alt: str, caption: str) -> HTML:
 
     width, height = (round(inches * 100) for inches in figure.get_size_inches())
     kind = "replearn-figure replearn-wide" if width > WIDE else "replearn-figure"
-    uri = image_uri(figure, quality=60, dpi=200)  # two pixels for each that the page gives, as most screens have
+    uri = image_uri(figure, quality=45, dpi=200)  # two pixels for each that the page gives, as most screens have
     return HTML(
         f'<figure class="{kind}"><img src="{uri}" alt="{html.escape(alt)}" width="{width}" height="{height}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT_MIB = 1.5
+LIMIT_MIB = 1.0
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # Runs after the last cell of a chapter and is not kept.
