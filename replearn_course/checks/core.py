@@ -8,7 +8,7 @@ import math
 import pkgutil
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from replearn_course.errors import unknown_name
 
 NOT_DONE = "not done yet"
 TIME_LIMIT = 20.0  # seconds for a check; a right answer takes well under one
+_SHOWN = 12  # entries of a tensor, list or dict that a message shows
 
 
 class Wrong(Exception):
@@ -294,10 +295,32 @@ def returned_tensor(got: Any, want: Tensor) -> Tensor:
         return got.detach()
     if want.ndim == 0 and isinstance(got, (int, float)):
         return tensor(got)
-    expected = "a number" if want.ndim == 0 else f"a tensor of shape {tuple(want.shape)}"
+    raise _another_type(got, "a number" if want.ndim == 0 else f"a tensor of shape {tuple(want.shape)}")
+
+
+def expect_strings(got: Any, want: Sequence[str], mistakes: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Raise `Wrong` unless a list (or tuple) holds the strings expected, in their order.
+
+    Args:
+        got: what the student's function returned.
+        want: what it should be.
+        mistakes: hint -> what a well-known wrong answer returns.
+    """
+    if not isinstance(got, (list, tuple)):
+        raise _another_type(got, "a list of strings")
+    came, want = list(got), list(want)
+    if came == want:
+        return
+    hint = next((h for h, mistaken in (mistakes or {}).items() if came == list(mistaken)), "")
+    if not hint and sorted(map(repr, came)) == sorted(map(repr, want)):
+        hint = "the right strings in another order"
+    raise Wrong(f"expected {_strings(want)}\ngot      {_strings(came)}", hint)
+
+
+def _another_type(got: Any, expected: str) -> Wrong:
     if got is None:
-        raise Wrong(f"expected {expected}, got None", "the function returns nothing: is a `return` missing?")
-    raise Wrong(f"expected {expected}, got {type(got).__name__}", f"return {expected}, not {type(got).__name__}")
+        return Wrong(f"expected {expected}, got None", "the function returns nothing: is a `return` missing?")
+    return Wrong(f"expected {expected}, got {type(got).__name__}", f"return {expected}, not {type(got).__name__}")
 
 
 def unpack(got: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -401,7 +424,7 @@ def _difference(value: Tensor, want: Tensor) -> str:
     """Say what was expected and what came: whole where it is small, else the first entry that differs."""
     if value.shape != want.shape:
         return f"expected shape {tuple(want.shape)}, got shape {tuple(value.shape)}"
-    if want.numel() <= 12:
+    if want.numel() <= _SHOWN:
         return f"expected {_numbers(want)}\ngot      {_numbers(value)}"
     off = ~torch.isclose(value.double(), want.double(), rtol=1e-5, atol=1e-5)
     at = tuple(int(i) for i in off.nonzero()[0])
@@ -418,8 +441,16 @@ def _numbers(t: Tensor) -> str:
     return text(t.detach().tolist())
 
 
+def _strings(items: list[Any]) -> str:
+    """Show the first items of a list."""
+    return "[" + ", ".join([*map(repr, items[:_SHOWN]), *(["..."] if len(items) > _SHOWN else [])]) + "]"
+
+
 def _show(x: Any) -> str:
-    """Show an argument: small tensors whole, larger ones by their shape."""
+    """Show an argument: small tensors and dicts whole, larger ones by their size."""
     if isinstance(x, Tensor):
-        return _numbers(x) if x.numel() <= 12 else f"tensor{tuple(x.shape)}"
+        return _numbers(x) if x.numel() <= _SHOWN else f"tensor{tuple(x.shape)}"
+    if isinstance(x, dict):
+        entries = ", ".join(f"{key!r}: {_show(value)}" for key, value in x.items())
+        return f"{{{entries}}}" if len(x) <= _SHOWN else f"dict of {len(x)}"
     return "generator" if isinstance(x, torch.Generator) else repr(x)
