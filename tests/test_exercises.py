@@ -19,7 +19,7 @@ import pytest
 import torch
 import typer
 from typer.testing import CliRunner
-from wrong_answers import WRONG, ch03, ch04  # noqa: F401  # importing them fills WRONG
+from wrong_answers import WRONG, ch02, ch03, ch04  # noqa: F401  # importing them fills WRONG
 
 from replearn_course import student
 from replearn_course.checks import check
@@ -139,6 +139,71 @@ def test_other_right_answers_pass():
     assert check("ch04.recall_at_k", recall_at_k)
 
 
+def test_other_right_answers_of_chapter_2_pass():
+    def keep_probability(counts, sample):
+        threshold = sample * int(counts.sum())  # as word2vec.c computes it
+        return torch.tensor([min(1.0, ((c / threshold) ** 0.5 + 1) * threshold / c) for c in counts.tolist()])
+
+    def character_ngrams(word, least=3, most=6):
+        marked = "<" + word + ">"
+        ends = {n: range(n, len(marked) + 1) for n in range(least, most + 1)}
+        return tuple(marked[end - n : end] for n in ends for end in ends[n] if n < len(marked))
+
+    def skipgram_pairs(ids, widths):  # tables (T, 2W + 1)
+        offsets = torch.cat([torch.arange(-int(widths.max()), 0), torch.arange(1, int(widths.max()) + 1)])
+        context = torch.arange(len(ids))[:, None] + offsets
+        inside = (offsets.abs() <= widths[:, None]) & (context >= 0) & (context < len(ids))
+        return torch.stack([ids.repeat_interleave(inside.sum(1)), ids[context[inside]]], 1)
+
+    def skipgram_pairs_by_slices(ids, widths):  # as many operations as the window is wide
+        pairs, places = [], torch.arange(len(ids))
+        for offset in range(1, int(widths.max()) + 1):
+            for centre, context in ((places[offset:], places[:-offset]), (places[:-offset], places[offset:])):
+                near = widths[centre] >= offset
+                pairs.append(torch.stack([centre[near], context[near]], 1))
+        found = torch.cat(pairs)
+        return ids[found[(found[:, 0] * len(ids) + found[:, 1]).argsort()]]
+
+    def unseen_vector(word, rows, least=3, most=6):
+        total, count = 0 * next(iter(rows.values())), 0
+        for ngram in character_ngrams(word, least, most):
+            if ngram in rows:
+                total, count = total + rows[ngram], count + 1
+        return total / max(count, 1)
+
+    def negative_sampling_loss(v, u, negatives):
+        scores = torch.cat([-u[:, None], negatives], dim=1) @ v[:, :, None]
+        return torch.logaddexp(scores, torch.zeros(())).sum() / len(v)
+
+    def spearman(x, y):
+        def ranks(values):
+            ordered = sorted(values.tolist())
+            return [ordered.index(v) + (ordered.count(v) + 1) / 2 for v in values.tolist()]
+
+        return torch.corrcoef(torch.tensor([ranks(x), ranks(y)]))[0, 1]
+
+    def negative_sampling_gradient(v, u, negatives):
+        by_v, by_u, by_negatives = torch.zeros_like(v), torch.zeros_like(u), torch.zeros_like(negatives)
+        for b, centre in enumerate(v):
+            for target, row, by_row in [
+                (1, u[b], by_u[b]),
+                *((0, n, by_negatives[b, k]) for k, n in enumerate(negatives[b])),
+            ]:
+                error = ((centre @ row).sigmoid() - target) / len(v)
+                by_v[b] += error * row
+                by_row += error * centre
+        return [by_v, by_u, by_negatives]
+
+    assert check("ch02.keep_probability", keep_probability)
+    assert check("ch02.character_ngrams", character_ngrams)
+    assert check("ch02.skipgram_pairs", skipgram_pairs)
+    assert check("ch02.skipgram_pairs", skipgram_pairs_by_slices)
+    assert check("ch02.unseen_vector", unseen_vector)
+    assert check("ch02.negative_sampling_loss", negative_sampling_loss)
+    assert check("ch02.spearman", spearman)
+    assert check("ch02.negative_sampling_gradient", negative_sampling_gradient)
+
+
 def raises(*_args, **_kwargs):
     raise KeyError("what")
 
@@ -198,6 +263,16 @@ def test_shapes_are_named(capsys):
     assert "in <lambda>([[0, 0], [1, 2], [-1, 0.5]], [[3, 4], [0, -2]])" in out
 
 
+def test_strings_and_rows_are_shown(capsys):
+    check("ch02.character_ngrams", lambda word, least=3, most=6: [0] * 20)
+    out = capsys.readouterr().out
+    assert "expected ['<whe', 'wher', 'here', 'ere>', '<wher', 'where', 'here>']\n" in out
+    assert f"got      [{'0, ' * 12}...]\n" in out
+    assert "in <lambda>('where', 4, 5)" in out
+    check("ch02.unseen_vector", lambda word, rows, least=3, most=6: torch.zeros(2))
+    assert "in <lambda>('cat', {'<ca': [2, 0], 'cat': [0, 4], " in capsys.readouterr().out
+
+
 def test_cut_graph_is_named(capsys):
     right = answer(SOLVED, "ch04.batch_all_sorted")
     check("ch04.batch_all_sorted", lambda z, labels, margin: right(z, labels, margin).detach())
@@ -219,9 +294,9 @@ def test_global_random_state_is_left_alone():
 
 
 def test_the_docstrings_examples_are_true():
-    for loaded in SOLVED.values():
+    for chapter, loaded in SOLVED.items():
         for name, fn in loaded.names.items():
-            if inspect.isfunction(fn) and fn.__module__ in ("ch03_siamese", "ch04_triplet"):
+            if inspect.isfunction(fn) and fn.__module__ == Path(chapters()[chapter].file).stem:
                 found = doctest.DocTestFinder().find(fn, name, globs=dict(loaded.names))
                 assert sum(len(t.examples) for t in found) >= 1
                 for test in found:
@@ -374,7 +449,7 @@ def test_hint_goes_on_step_by_step():
 
 
 def test_progress(folder):
-    solve(folder, "ch03.one_shot", "ch03.pairwise_distances")
+    solve(folder, *chapters()["ch02"].exercises, "ch03.one_shot", "ch03.pairwise_distances")
     path = folder / "ch03_siamese.py"
     path.write_text(path.read_text().replace("distances.argmin(dim=1)", "distances.argmax(dim=1)"))
     rows = json.loads(replearn("progress", "--json").output)
@@ -389,7 +464,8 @@ def test_progress(folder):
         "checks": 3,
     }
     output = replearn("progress").output
-    assert "1 of 6 done" in output
+    assert "Words: 7 of 7 done" in output
+    assert "Siamese networks: 1 of 6 done" in output
     assert "Next: ch03.one_shot, ch03_siamese.py line" in output
 
 
@@ -482,7 +558,8 @@ def test_checks_import_nothing_slow():
     code = (
         "import sys, replearn_course.checks.core as c;"
         "[c.run_one(one, lambda *a, **k: 0) for of_one in c.exercises().values() for one in of_one];"
-        "slow = [m for m in ('torchvision', 'sklearn', 'pandas', 'matplotlib', 'torch._dynamo') if m in sys.modules];"
+        "heavy = ('torchvision', 'sklearn', 'scipy', 'pandas', 'matplotlib', 'torch._dynamo');"
+        "slow = [m for m in heavy if m in sys.modules];"
         "sys.exit(', '.join(slow) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
