@@ -8,9 +8,9 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from replearn_course.errors import ReplearnError
 
@@ -18,31 +18,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "atomic_file",
     "atomic_write",
     "load_checkpoint",
     "load_weights",
     "read_csv",
     "read_json",
+    "read_text",
     "save_checkpoint",
     "save_weights",
+    "weights_metadata",
     "write_csv",
     "write_json",
 ]
 
 
-def atomic_write(path: Path | str, data: bytes | str) -> Path:
+@contextlib.contextmanager
+def atomic_file(path: Path | str) -> Iterator[IO[bytes]]:
     """Write beside the target, flush to the disk, rename: the old file or the new one, never half of one.
+
+    For what is too large to stand in memory at once; :func:`atomic_write` for the rest.
+
+    Yields:
+        The file, open for bytes. It takes its place when the block ends without an error.
 
     Raises:
         ReplearnError: when the disk is full or the folder cannot be written; the old file is left as it was.
     """
     path = Path(path)
-    content = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -60,7 +68,33 @@ def atomic_write(path: Path | str, data: bytes | str) -> Path:
             os.fsync(folder)
         finally:
             os.close(folder)
-    return path
+
+
+def atomic_write(path: Path | str, data: bytes | str) -> Path:
+    """Write a file in one go as :func:`atomic_file` does.
+
+    Raises:
+        ReplearnError: when the disk is full or the folder cannot be written; the old file is left as it was.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    with atomic_file(path) as file:
+        file.write(content)
+    return Path(path)
+
+
+def read_text(path: Path | str) -> str:
+    """Read a text of UTF-8, with or without a byte order mark; the line ends of all systems come as newlines.
+
+    Raises:
+        ReplearnError: when the file is absent or is not UTF-8.
+    """
+    content = _read(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ReplearnError(f"{path}, line {line}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -134,6 +168,23 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
 
     try:
         return load(_read(path))
+    except SafetensorError as error:
+        raise ReplearnError(f"{path} cannot be read as safetensors ({error}): truncated or damaged?") from error
+
+
+def weights_metadata(path: Path | str) -> dict[str, str]:
+    """Read what :func:`save_weights` got as ``metadata``, without the tensors.
+
+    Raises:
+        ReplearnError: when the file is absent, unreadable, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except OSError as error:
+        raise ReplearnError(f"cannot read {path}: {error.strerror or error}") from None
     except SafetensorError as error:
         raise ReplearnError(f"{path} cannot be read as safetensors ({error}): truncated or damaged?") from error
 

@@ -9,13 +9,16 @@ import torch
 
 from replearn_course.errors import ReplearnError
 from replearn_course.files import (
+    atomic_file,
     atomic_write,
     load_checkpoint,
     load_weights,
     read_csv,
     read_json,
+    read_text,
     save_checkpoint,
     save_weights,
+    weights_metadata,
     write_csv,
     write_json,
 )
@@ -67,6 +70,33 @@ def test_places_that_cannot_be_written(tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_file_written_in_pieces_takes_its_place_at_the_end(tmp_path):
+    path = atomic_write(tmp_path / "file", "old")
+    with atomic_file(path) as file:
+        file.write(b"new")
+        file.write(b"er")
+        assert path.read_text() == "old"
+    assert path.read_text() == "newer"
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
+        file.write(b"half" * (1 / 0))
+    with pytest.raises(ReplearnError, match=r"cannot write .*: No space left .* is unchanged"), atomic_file(path):
+        full()
+    assert path.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text(tmp_path):
+    path = tmp_path / "x.txt"
+    for content in ("ü\na\x85b\n\nc", "\ufeffü\r\na\x85b\r\n\r\nc", "ü\ra\x85b\r\rc"):
+        path.write_bytes(content.encode())
+        assert read_text(path) == "ü\na\x85b\n\nc"
+    path.write_bytes(b"a\nb\n\xff\n")
+    with pytest.raises(ReplearnError, match=r"x\.txt, line 3: not UTF-8 \(invalid start byte at byte 4\)"):
+        read_text(path)
+    with pytest.raises(ReplearnError, match=r"cannot read .*absent"):
+        read_text(tmp_path / "absent")
+
+
 def test_json(tmp_path):
     value = {"a": [1, 2.5, None], "ü": "±"}
     path = write_json(tmp_path / "x.json", value)
@@ -99,13 +129,17 @@ def test_weights(tmp_path):
     loaded = load_weights(path)
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], state[name]) and loaded[name].dtype == state[name].dtype for name in state)
+    assert weights_metadata(path) == {"made": "here"}
+    assert weights_metadata(save_weights(tmp_path / "bare.safetensors", state)) == {}
     content = path.read_bytes()
     for damaged in (b"", content[:5], content[:40], content[:-1], b"\xff" * 100):
         path.write_bytes(damaged)
-        with pytest.raises(ReplearnError, match="cannot be read as safetensors"):
-            load_weights(path)
-    with pytest.raises(ReplearnError, match="cannot read .*absent: No such file"):
-        load_weights(tmp_path / "absent")
+        for load in (load_weights, weights_metadata):
+            with pytest.raises(ReplearnError, match="cannot be read as safetensors"):
+                load(path)
+    for load in (load_weights, weights_metadata):
+        with pytest.raises(ReplearnError, match="cannot read .*absent: No such file"):
+            load(tmp_path / "absent")
 
 
 def test_checkpoints(tmp_path):

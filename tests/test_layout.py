@@ -17,6 +17,7 @@ ROOMS = [
     "checks",
     "experiments",
     "probes",
+    "words",
     "methods",
     "training",
     "data",

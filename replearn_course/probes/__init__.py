@@ -1,7 +1,7 @@
 """What a representation is worth: probes of frozen embeddings.
 
-Every probe takes embeddings ``(N, d)`` and integer labels ``(N,)``, leaves its input as it was, states its protocol in
-its result, and gives rates as fractions in [0, 1].
+Every probe takes embeddings ``(N, d)`` and integer labels ``(N,)``, or word vectors and what people say of the words,
+leaves its input as it was, states its protocol in its result, and gives rates as fractions in [0, 1].
 """
 
 from replearn_course.probes.embed import embed
@@ -11,21 +11,37 @@ from replearn_course.probes.linear import LinearProbe, linear_probe
 from replearn_course.probes.report import Report, Row, report
 from replearn_course.probes.retrieval import Retrieval, retrieval
 from replearn_course.probes.verification import Verification, accuracy_at, choose_threshold, verification
+from replearn_course.probes.words import (
+    Analogies,
+    Similarity,
+    analogies,
+    read_analogies,
+    read_pairs,
+    similarity,
+    spearman,
+)
 
 __all__ = [
     "KNN",
+    "Analogies",
     "LinearProbe",
     "Report",
     "Retrieval",
     "Row",
+    "Similarity",
     "Verification",
     "accuracy_at",
+    "analogies",
     "choose_threshold",
     "embed",
     "few_shot_accuracy",
     "knn",
     "linear_probe",
+    "read_analogies",
+    "read_pairs",
     "report",
     "retrieval",
+    "similarity",
+    "spearman",
     "verification",
 ]
