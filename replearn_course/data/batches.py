@@ -15,7 +15,7 @@ from replearn_course.data.images import ImageSet, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
 from replearn_course.errors import ReplearnError, unknown_name
 
-__all__ = ["Batches", "PKBatches", "PairBatches", "TripletBatches"]
+__all__ = ["Batches", "ImageBatches", "PKBatches", "PairBatches", "TripletBatches"]
 
 DRAWN = ("each epoch", "once")
 Views = Callable[[Tensor, torch.Generator], Tensor]
@@ -30,7 +30,19 @@ def _seeded(*numbers: int) -> torch.Generator:
 
 
 class Batches(ABC):
-    """One epoch after another of batches made on the device from one :class:`ImageSet`.
+    """What ``fit`` iterates over, one epoch after another."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    @abstractmethod
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of an epoch, from step ``start`` on; the same ones each time it is asked."""
+
+
+class ImageBatches(Batches):
+    """Batches made on the device from one :class:`ImageSet`.
 
     Args:
         data: images and labels, on the device where the batches are wanted.
@@ -40,10 +52,6 @@ class Batches(ABC):
 
     def __init__(self, data: ImageSet, *, seed: int = 0, views: Views | None = None) -> None:
         self.data, self.seed, self.views = data, seed, views
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Batches an epoch."""
 
     @abstractmethod
     def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
@@ -65,7 +73,7 @@ class Batches(ABC):
             yield *images.chunk(indices.shape[1]), *(tensor.to(device) for tensor in rest)
 
 
-class TripletBatches(Batches):
+class TripletBatches(ImageBatches):
     """Random triplets: ``(anchor, positive, negative)`` images, each image of the data an anchor once an epoch.
 
     Args:
@@ -110,7 +118,7 @@ class TripletBatches(Batches):
         return super().epoch(epoch if self.drawn == "each epoch" else 0, start)
 
 
-class PairBatches(Batches):
+class PairBatches(ImageBatches):
     """Random pairs: ``(first, second)`` images and ``same`` ``(B,)`` bool, half of them of one class."""
 
     def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
@@ -127,7 +135,7 @@ class PairBatches(Batches):
         yield from zip(pairs.split(self.batch_size), same.split(self.batch_size), strict=True)
 
 
-class PKBatches(Batches):
+class PKBatches(ImageBatches):
     """P classes × K images: images ``(P K, C, H, W)`` and their labels ``(P K,)``."""
 
     def __init__(

@@ -2,6 +2,6 @@
 
 from replearn_course.training.fit import fit
 from replearn_course.training.history import History
-from replearn_course.training.schedules import plateau, warmup_cosine
+from replearn_course.training.schedules import linear, plateau, warmup_cosine
 
-__all__ = ["History", "fit", "plateau", "warmup_cosine"]
+__all__ = ["History", "fit", "linear", "plateau", "warmup_cosine"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from replearn_course.errors import ReplearnError
 from replearn_course.files import load_checkpoint, save_checkpoint
 from replearn_course.scale import Setting, choose, keep_memory
 from replearn_course.training.history import History
+from replearn_course.training.interrupt import Interrupt
 from replearn_course.training.progress import Progress
 from replearn_course.training.ranks import average, share
 from replearn_course.training.schedules import Schedule
@@ -97,7 +96,7 @@ def fit(
         loop.flop_per_image = _flop_per_image(method, fabric.to_device(next(iter(batches.epoch(0)))))
 
     history = loop.history
-    with _Interrupt() as interrupt, Progress(epochs, len(batches), progress and fabric.is_global_zero) as bar:
+    with Interrupt() as interrupt, Progress(epochs, len(batches), progress and fabric.is_global_zero) as bar:
         bar.rows(history.rows)
         while history.epochs < epochs and history.stopped != "early":
             start, last_save = time.perf_counter(), time.perf_counter()
@@ -287,26 +286,3 @@ def _flop_per_image(method: nn.Module, batch: tuple[Tensor, ...]) -> float:
         method(*batch)
     method.train(training)
     return 3 * counter.get_total_flops() / len(batch[0])
-
-
-class _Interrupt:
-    """Ctrl-C asks for an end after the step under way; asked twice, it ends at once as usual."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> _Interrupt:
-        self._before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():  # signals reach no other
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["Schedule", "plateau", "warmup_cosine"]
+__all__ = ["Schedule", "linear", "plateau", "warmup_cosine"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,13 @@ def plateau(factor: float = 0.5, patience: int = 3) -> Schedule:
         raise ReplearnError(f"expected factor in (0, 1) and patience of 0 or more, got {factor} and {patience}")
     return Schedule(
         lambda optimizer, _: lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience), "epoch"
+    )
+
+
+def linear() -> Schedule:
+    """Fall from the full learning rate in a straight line, to 0 after the last step."""
+    return Schedule(
+        lambda optimizer, steps: lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps)), "step"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -16,8 +17,9 @@ from torch import Tensor
 from replearn_course.errors import ReplearnError, check_embeddings, check_tensors, unknown_name
 from replearn_course.files import load_weights, save_weights, weights_metadata
 from replearn_course.words.formats import read_word2vec, write_word2vec
+from replearn_course.words.ngrams import Subwords
 
-__all__ = ["WordVectors"]
+__all__ = ["SubwordVectors", "WordVectors"]
 
 # What the files can hold. A no-break space is a letter here, as in the published vectors of fastText.
 _WORD = re.compile(r"[^ \t\n\r\x0b\x0c\ud800-\udfff]+")
@@ -173,15 +175,15 @@ class WordVectors:
         Raises:
             ReplearnError: when the file cannot be written; an old one is left as it was.
         """
-        text = bytearray("\n".join(self.words).encode())
-        state = {"matrix": self.matrix, "vocabulary": torch.frombuffer(text, dtype=torch.uint8)}
-        if self.counts is not None:
-            state["counts"] = self.counts
-        return save_weights(path, state, {"format": _FORMAT, "version": _VERSION})
+        state, metadata = self._state()
+        return save_weights(path, state, {"format": _FORMAT, "version": _VERSION, **metadata})
 
-    @classmethod
-    def load(cls, path: Path | str) -> Self:
+    @staticmethod
+    def load(path: Path | str) -> WordVectors:
         """Read what :meth:`save` wrote, onto the CPU; no code in the file is run.
+
+        Returns:
+            word vectors, with the rows of n-grams if the file has some.
 
         Raises:
             ReplearnError: naming the file, when it is absent, damaged, of a later version or of something else.
@@ -192,11 +194,19 @@ class WordVectors:
         state = load_weights(path)
         try:
             words = state["vocabulary"].numpy().tobytes().decode().split("\n")
-            return cls(words, state["matrix"], state.get("counts"))
+            if "ngrams" not in metadata:
+                return WordVectors(words, state["matrix"], state.get("counts"))
+            subwords = Subwords(words, **json.loads(metadata["ngrams"]))
+            return SubwordVectors(words, state["matrix"], state.get("counts"), state["rows"], subwords)
         except KeyError as error:
             raise ReplearnError(f"{path} is damaged: it has no tensor {error}") from None
-        except ValueError as error:  # the words are not UTF-8, or the parts do not fit
+        except (ValueError, TypeError) as error:  # the words are not UTF-8, or the parts do not fit
             raise ReplearnError(f"{path} is damaged: {error}") from error
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        text = bytearray("\n".join(self.words).encode())
+        state = {"matrix": self.matrix, "vocabulary": torch.frombuffer(text, dtype=torch.uint8)}
+        return state | ({} if self.counts is None else {"counts": self.counts}), {}
 
     def save_word2vec(self, path: Path | str, binary: bool = False) -> Path:
         """Write words and vectors, without the counts, in a format of word2vec, as gensim does, byte for byte.
@@ -271,6 +281,53 @@ class WordVectors:
         if near:
             return unknown_name("word", word, near)
         return ReplearnError(f"unknown word {word!r}; none of the {len(self)} words is spelled alike")
+
+
+class SubwordVectors(WordVectors):
+    """Word vectors with the rows of n-grams that they are made of, and so with one for words that were never seen.
+
+    Attributes:
+        rows: of words and n-grams, ``(len(subwords), d)``.
+        subwords: which rows a word has.
+    """
+
+    def __init__(
+        self, words: Sequence[str], matrix: Tensor, counts: Tensor | None, rows: Tensor, subwords: Subwords
+    ) -> None:
+        """Check and hold, as for word vectors.
+
+        Args:
+            words: see :class:`WordVectors`.
+            matrix: see there.
+            counts: see there.
+            rows: ``(len(subwords), d)``, float32, finite.
+            subwords: of these words.
+
+        Raises:
+            ReplearnError: naming the argument, what came and what is expected.
+        """
+        super().__init__(words, matrix, counts)
+        check_embeddings(rows=rows)
+        if subwords.words != len(self) or rows.shape != (len(subwords), matrix.shape[1]):
+            raise ReplearnError(
+                f"rows: expected shape ({len(subwords)}, {matrix.shape[1]}) and subwords of {len(self)} words, "
+                f"got {tuple(rows.shape)} and {subwords.words}"
+            )
+        self.rows, self.subwords = rows.detach(), subwords
+
+    def vector(self, word: str) -> Tensor | None:
+        """The vector ``(d,)`` of a word; of an unseen one the mean of the rows of its n-grams, None if it has none."""
+        known = super().vector(word)
+        if known is not None or not word:
+            return known
+        rows = self.subwords.of_unseen(word)
+        return self.rows[rows].mean(dim=0) if rows else None
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        state, _ = super()._state()
+        of = self.subwords
+        ngrams = {"least": of.least, "most": of.most, "buckets": of.buckets}
+        return state | {"rows": self.rows}, {"ngrams": json.dumps(ngrams)}
 
 
 def _unit(x: Tensor) -> Tensor:
