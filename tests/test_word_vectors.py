@@ -184,6 +184,11 @@ def test_nearest_is_the_order_of_the_cosines(data):
     assert [c for _, c in found] == pytest.approx([cosine(v[query], v[w]) for w in expected])
 
 
+def test_of_many_equal_cosines_the_earlier_words_come_first():
+    v = WordVectors([f"w{i}" for i in range(1000)], torch.eye(2).repeat(500, 1))
+    assert [word for word, _ in v.nearest("w0", 300)] == v.words[2:602:2]
+
+
 def test_nearest_to_a_vector_keeps_every_word():
     v = random_vectors()
     query = v["w3"] * 7
@@ -312,10 +317,11 @@ def test_word2vec_files_come_back_to_the_bit(tmp_path_factory, v, binary, name, 
     assert back.counts is None
 
 
-def test_a_gz_file_is_packed_and_always_the_same(tmp_path):
+def test_a_gz_file_is_packed_and_always_the_same(tmp_path, monkeypatch):
     v = random_vectors()
     packed, plain = (v.save_word2vec(tmp_path / name) for name in ("v.gz", "v.txt"))
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    monkeypatch.setattr(gzip.time, "time", lambda: 1e9)  # on another day
     assert v.save_word2vec(tmp_path / "other.gz").read_bytes() == packed.read_bytes()
 
 
@@ -402,6 +408,7 @@ def word2vec(words, numbers=(1.5, -2.0)):
         (word2vec([b"a", b""]), r"words: expected text without white space, got '' in row 1"),
         (word2vec([b"a", b"b\tc"]), r"words: expected text without white space, got 'b\\tc' in row 1"),
         (word2vec([b"a"], (math.inf, 0)), r"matrix: expected finite values"),
+        (word2vec([b"a"] * 30 + [b"\xd0"]), r"byte 305: the word '\\xd0' is not UTF-8"),  # in the fourth chunk
         (b"2 2\n" + b"\0" * 300, r"byte 4: expected word 1 and a space, found none in 100 bytes"),
         (b"9999999 2\n" + b"\0" * 300, r"line 1: promises 9999999 words"),
     ],
