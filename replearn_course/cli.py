@@ -155,7 +155,7 @@ def list_data(as_json: AsJson = False) -> None:
 
     rows = []
     for name, dataset in DATASETS.items():
-        here = all((data_folder() / file).is_file() for file in dataset.files)
+        here = not dataset.missing()
         rows.append({"dataset": name, "title": dataset.title, "download": dataset.size, "here": here})
     if not as_json:
         typer.echo(f"folder: {data_folder()} (set REPLEARN_DATA to change it)\n")

@@ -1,5 +1,6 @@
 """Data: what is sampled is valid and uniform, views are the geometry they say, and datasets fail with a way on."""
 
+import gzip
 import hashlib
 import math
 import struct
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 import torchvision.transforms.functional as tvf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -477,7 +479,6 @@ def tiny(empty, monkeypatch):
             (raw / file).write_bytes(idx(array))
             sums[f"MNIST/raw/{file}"] = hashlib.md5(idx(array)).hexdigest()
     known = datasets.DATASETS["mnist"]
-    monkeypatch.setattr(datasets, "MNIST_SIZES", (200, 40))
     monkeypatch.setitem(datasets.DATASETS, "mnist", replace(known, files=sums))
     return raw
 
@@ -508,14 +509,23 @@ def test_truncated_files_are_named_by_verify(tiny, file, length):
 
 
 def test_a_file_that_is_not_mnist_is_refused(tiny):
-    (tiny / "train-images-idx3-ubyte").write_bytes(b"<html>404 not found</html>" * 10)
-    with pytest.raises(ReplearnError, match="truncated or damaged"):
+    """Whole in its form, yet not what was published."""
+    (tiny / "train-labels-idx1-ubyte").write_bytes(idx(torch.full((200,), 11, dtype=torch.uint8)))
+    with pytest.raises(ReplearnError, match="train-labels-idx1-ubyte is truncated or damaged"):
         load("mnist", "cpu")
-    labels = torch.full((80,), 11, dtype=torch.uint8)
-    (tiny / "train-images-idx3-ubyte").write_bytes(idx(torch.zeros(80, 28, 28, dtype=torch.uint8)))
-    (tiny / "train-labels-idx1-ubyte").write_bytes(idx(labels))
-    with pytest.raises(ReplearnError, match="damaged"):
-        load("mnist", "cpu")
+
+
+def test_what_is_absent_of_mnist_is_unpacked_from_the_published_file(tiny):
+    labels = (tiny / "t10k-labels-idx1-ubyte").read_bytes()
+    packed = gzip.compress(labels)
+    (tiny / "t10k-labels-idx1-ubyte").unlink()
+    (tiny / "t10k-labels-idx1-ubyte.gz").write_bytes(packed)  # whole, so the network is not asked
+    published = [("t10k-labels-idx1-ubyte.gz", hashlib.md5(packed).hexdigest())]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.datasets.MNIST, "resources", published)
+        assert datasets.fetch("mnist") == tiny.parents[1]
+    assert (tiny / "t10k-labels-idx1-ubyte").read_bytes() == labels
+    assert len(list(tiny.iterdir())) == 4
 
 
 def test_a_missing_file_is_missing(tiny):

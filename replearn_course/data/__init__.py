@@ -1,9 +1,10 @@
-"""Datasets as uint8 tensors on the device, views of them, and the batches that methods train on."""
+"""Images as uint8 tensors on the device, views of them and the batches that methods train on; and texts."""
 
 from replearn_course.data.batches import PairBatches, PKBatches, TripletBatches
-from replearn_course.data.datasets import DATASETS, Splits, load
-from replearn_course.data.images import ImageSet, to_float
+from replearn_course.data.datasets import DATASETS, load
+from replearn_course.data.images import ImageSet, Splits, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
+from replearn_course.data.texts import TextData, evaluation_file, text_from
 from replearn_course.data.views import RandomAffine
 
 __all__ = [
@@ -13,10 +14,13 @@ __all__ = [
     "PairBatches",
     "RandomAffine",
     "Splits",
+    "TextData",
     "TripletBatches",
+    "evaluation_file",
     "load",
     "pk_batches",
     "random_pairs",
     "random_triplets",
+    "text_from",
     "to_float",
 ]

@@ -1,4 +1,4 @@
-"""A labelled set of images, whole, on one device."""
+"""Labelled sets of images, whole, on one device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_labels, check_tensors
 
-__all__ = ["ImageSet", "to_float"]
+__all__ = ["ImageSet", "Splits", "to_float"]
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -86,3 +86,30 @@ class ImageSet:
         cut = torch.zeros(len(self), dtype=torch.bool)
         cut[by_class[(torch.arange(n) + 0.5).mul(len(self) / n).long()]] = True
         return self.subset((~cut).nonzero()[:, 0]), self.subset(cut.nonzero()[:, 0])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint sets: train on the first, choose on the second, report on the third, once.
+
+    ``validation`` is a tenth of the published training images, the same for every seed; ``test`` is the published test set.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+
+    @classmethod
+    def of(cls, train: ImageSet, test: ImageSet) -> Splits:
+        """Cut the validation set off the published training images."""
+        train, validation = train.split(len(train) // 10)
+        return cls(train, validation, test)
+
+    @property
+    def name(self) -> str:
+        """What a table calls the data."""
+        return self.train.name
+
+    def to(self, device: str) -> Splits:
+        """The same splits on another device."""
+        return Splits(self.train.to(device), self.validation.to(device), self.test.to(device))
