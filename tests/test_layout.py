@@ -22,6 +22,7 @@ ROOMS = [
     "data",
     "networks",
     "losses",
+    "wordmap",
     "plots",
     "slider",
     "results",
