@@ -23,6 +23,7 @@ ROOMS = [
     "data",
     "networks",
     "losses",
+    "wordmap",
     "plots",
     "slider",
     "results",

@@ -49,6 +49,7 @@ FLOW = (
     "results",
     "plots",
     "slider",
+    "wordmap",
     "checks",
 )
 NOT_API = {"cli", "ledger", "student_cli"}
