@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replearn_course.data.batches import Batches
-from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.errors import ReplearnError
 from replearn_course.scale import Setting, choose
 from replearn_course.training import History, fit, linear
 from replearn_course.words.corpus import encode

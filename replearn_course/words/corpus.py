@@ -86,8 +86,8 @@ def encode(
         raise ReplearnError(f"min_count: expected 1 or more, got {min_count}")
     if max_words is not None and max_words < 2:
         raise ReplearnError(f"max_words: expected 2 or more, got {max_words}")
-    place = tempfile.TemporaryDirectory(prefix="replearn-corpus-", dir=folder)
     try:
+        place = tempfile.TemporaryDirectory(prefix="replearn-corpus-", dir=folder)
         first, ids = Path(place.name) / "as-read", Path(place.name) / "ids"
         words, counts = _read(source, tokenizer, first)
         kept = _kept(words, counts, min_count, max_words)
@@ -97,7 +97,8 @@ def encode(
         _rewrite(first, ids, new_id)
         first.unlink()
     except OSError as error:
-        raise ReplearnError(f"folder: cannot write the ids below {place.name}: {error.strerror or error}") from error
+        where = folder or tempfile.gettempdir()
+        raise ReplearnError(f"folder: cannot write the ids below {where}: {error.strerror or error}") from error
     vocabulary = Vocabulary([words[i] for i in kept], torch.from_numpy(counts[kept]))
     return Corpus(vocabulary, np.memmap(ids, np.int32, "r"), int(counts[1:].sum()), place)
 

@@ -39,8 +39,8 @@ class WordTable:
 class SubwordTable:
     """The vector of a word is the mean of its own row and of its n-grams' rows.
 
-    Bojanowski et al. 2017, section 3.2 (https://arxiv.org/abs/1607.04606), write a sum, and document D2 as well; fastText's code and gensim take
-    the mean. As in their code, what a word's vector is told to change, each of its rows is told whole.
+    Bojanowski et al. 2017, section 3.2 (https://arxiv.org/abs/1607.04606), write a sum, and document D2 as well; fastText's
+    code and gensim take the mean. As in their code, what a word's vector is told to change, each of its rows is told whole.
 
     Args:
         rows: ``(len(subwords), d)``, on the device of the subwords.

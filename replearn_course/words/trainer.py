@@ -57,7 +57,8 @@ class WordSettings:
         streams: places of the text that are read at once. With one only, a step would see a word again and again.
         block: consecutive words of each stream in a step.
         shared: negatives that the words of a block share.
-        cap: a word that occurs more often than this in one step takes only so many of its changes.
+        repeats: how often a word of a step may stand in it again, on average; a text of few words is read in fewer streams.
+        cap: a word that is expected more often than this in one step takes only so many of its changes.
     """
 
     architecture: str = "skip-gram"
@@ -72,6 +73,7 @@ class WordSettings:
     streams: int = 128
     block: int = 16
     shared: int = 16
+    repeats: float = 1.0
     cap: float = 3.0
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class WordSettings:
         for name in ("dim", "window", "negatives", "epochs", "streams", "block", "shared"):
             if (value := getattr(self, name)) < 1:
                 raise ReplearnError(f"{name}: expected 1 or more, got {value}")
-        for name in ("lr", "cap"):
+        for name in ("lr", "repeats", "cap"):
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise ReplearnError(f"{name}: expected a number above 0, got {value}")
         if not 0 <= self.least_lr <= self.lr:
@@ -214,7 +216,8 @@ class _Trainer:
         self.share = expected.float().to(self.device)
         self.windows = window_table(settings.block, settings.window, self.device)
         self.parts = -(-len(corpus) // PART)
-        self.streams = max(1, min(settings.streams, len(corpus) // LEAST_STREAM))
+        enough = settings.repeats / (settings.block * expected.square().sum().item())
+        self.streams = max(1, min(settings.streams, len(corpus) // LEAST_STREAM, int(enough)))
         self.next_epoch()
 
     def next_epoch(self) -> None:
@@ -228,10 +231,10 @@ class _Trainer:
 
         def work() -> None:
             torch.set_num_threads(1)  # counts for this thread only
+            late = False  # each does a part at least, or a training that is saved often would stand still
             while True:
                 with lock:
-                    stop = interrupt.asked or time.perf_counter() > until or failed
-                    if stop or self.next_part == self.parts:
+                    if interrupt.asked or failed or late or self.next_part == self.parts:
                         return
                     number, self.next_part = self.next_part, self.next_part + 1
                 try:
@@ -243,6 +246,7 @@ class _Trainer:
                 with lock:
                     self.loss, self.looks = self.loss + sum(losses), self.looks + len(losses)
                     bar.step(self.next_part, lambda: {"loss": self.loss / max(1, self.looks)})
+                late = time.perf_counter() > until
 
         if self.threads == 1:
             work()
@@ -362,8 +366,8 @@ class _Trainer:
         if math.isfinite(mean) and mean < 3 * start:
             return
         raise ReplearnError(
-            f"the vectors explode in epoch {self.model.history.epochs + 1}: the mean loss of a pair is {mean:.4g}, that of zero vectors "
-            f"{start:.4g}; a smaller learning rate than lr={s.lr:g} helps, or a smaller cap than {s.cap:g}"
+            f"the vectors explode in epoch {self.model.history.epochs + 1}: the mean loss of a pair is {mean:.4g}, "
+            f"that of zero vectors {start:.4g}; a smaller learning rate than lr={s.lr:g} helps, or a smaller cap than {s.cap:g}"
         )
 
     def row(self) -> dict[str, float]:

@@ -1,0 +1,430 @@
+"""Training word vectors: gradients against autograd of explicit loops, windows against brute force, resuming bit for bit."""
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from replearn_course.errors import ReplearnError
+from replearn_course.scale import Setting
+from replearn_course.training import fit
+from replearn_course.words import Subwords, WindowBatches, Word2Vec, WordSettings, WordVectors, encode, train, trainer
+from replearn_course.words.blocks import block_loss, cbow_steps, skipgram_steps, window_mask, window_table
+from replearn_course.words.readable import negative_sampling_loss
+from replearn_course.words.tables import SubwordTable
+
+ONE_THREAD = Setting("smoke", "cpu", "32-true", 1)
+TWO_THREADS = Setting("smoke", "cpu", "32-true", 2)
+
+
+def normal(*shape, seed=0, scale=1.0):
+    return scale * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+# -- gradients of a block ----------------------------------------------------------------------------------------------
+
+
+def skipgram_loss(v, u, n, mask, negatives):
+    """The loss summed over all pairs, by loops."""
+    total = v.new_zeros(())
+    for s, c, o in itertools.product(*map(range, mask.shape)):
+        if mask[s, c, o]:
+            noise = sum(F.logsigmoid(-n[s, k] @ v[s, c]) for k in range(n.shape[1]))
+            total = total - F.logsigmoid(u[s, o] @ v[s, c]) - negatives / n.shape[1] * noise
+    return total
+
+
+def cbow_loss(v, u, n, mask, negatives):
+    total = v.new_zeros(())
+    for s, c in itertools.product(range(mask.shape[0]), range(mask.shape[1])):
+        places = [o for o in range(mask.shape[2]) if mask[s, c, o]]
+        if places:
+            h = sum(v[s, o] for o in places) / len(places)
+            noise = sum(F.logsigmoid(-n[s, k] @ h) for k in range(n.shape[1]))
+            total = total - F.logsigmoid(u[s, c] @ h) - negatives / n.shape[1] * noise
+    return total
+
+
+def a_mask(window=2, streams=2, block=3):
+    """Windows of different widths, one centre without any pair, and a place cut off by the end of a sentence."""
+    widths = torch.arange(streams * block).view(streams, block) % window + 1
+    mask = window_mask(window_table(block, window), widths, window).double()
+    mask[0, 1] = 0
+    mask[1, :, 0] = 0
+    return mask
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0, 0.0])  # 40: saturated; 0: as output vectors begin
+def test_skipgram_steps_are_the_negative_gradient(scale):
+    mask = a_mask()
+    rows = [normal(2, 3, 4, seed=1, scale=scale), normal(2, 7, 4, seed=2, scale=scale), normal(2, 5, 4, seed=3)]
+    rows = [row.requires_grad_() for row in rows]
+    loss = skipgram_loss(*rows, mask, negatives=3)
+    steps = skipgram_steps(*(row.detach() for row in rows), mask, negatives=3)
+    for step, gradient in zip(
+        (steps.inputs, steps.outputs, steps.negatives), torch.autograd.grad(loss, rows), strict=True
+    ):
+        torch.testing.assert_close(step, -gradient)
+    if scale < 10:  # beyond, float32 of the loss that is shown has no digits left
+        mean = block_loss(steps, mask > 0, 3)
+        torch.testing.assert_close(mean.double(), loss.detach() / mask.sum(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0, 0.0])
+def test_cbow_steps_are_the_negative_gradient_or_that_of_the_code(scale):
+    mask = a_mask()
+    rows = [normal(2, 7, 4, seed=1, scale=scale), normal(2, 3, 4, seed=2, scale=scale), normal(2, 5, 4, seed=3)]
+    rows = [row.requires_grad_() for row in rows]
+    loss = cbow_loss(*rows, mask, negatives=3)
+    gradients = torch.autograd.grad(loss, rows)
+    v, u, n = (row.detach() for row in rows)
+    steps = cbow_steps(v, u, n, mask, negatives=3, exact=True)
+    for step, gradient in zip((steps.inputs, steps.outputs, steps.negatives), gradients, strict=True):
+        torch.testing.assert_close(step, -gradient)
+    if scale < 10:
+        some = mask.any(2, keepdim=True)
+        torch.testing.assert_close(
+            block_loss(steps, some, 3).double(), loss.detach() / some.sum(), rtol=1e-4, atol=1e-6
+        )
+    # The code of word2vec gives each word of a window the whole gradient by the mean: count times the formula's share.
+    as_coded = cbow_steps(v, u, n, mask, negatives=3)
+    torch.testing.assert_close(as_coded.outputs, steps.outputs)
+    only = torch.zeros_like(mask)
+    only[0, 0] = mask[0, 0]  # of a single centre, so that the factor is one number
+    whole, share = cbow_steps(v, u, n, only, 3).inputs, cbow_steps(v, u, n, only, 3, exact=True).inputs
+    torch.testing.assert_close(whole, share * mask[0, 0].sum())
+
+
+def test_the_table_of_windows_is_what_a_window_is():
+    block, window = 4, 3
+    widths = torch.randint(1, window + 1, (5, block), generator=torch.Generator().manual_seed(0))
+    mask = window_mask(window_table(block, window), widths, window)
+    for s, c, o in itertools.product(range(5), range(block), range(block + 2 * window)):
+        distance = abs(o - (c + window))
+        assert mask[s, c, o] == (0 < distance <= widths[s, c])
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_changes_of_words_are_handed_back_to_each_of_their_rows():
+    subwords = Subwords(["abc", "abd", "xyz"], 3, 3)
+    rows = normal(len(subwords), 2)
+    expected = rows.clone()
+    table = SubwordTable(rows, subwords)
+    ids = torch.tensor([[1, 0], [1, 1]])
+    means = {w: rows[subwords.bags(torch.tensor([w]))[0].long()].mean(0) for w in (0, 1, 2)}
+    with table.borrow(ids) as (matrix, where):
+        for i, j in itertools.product(range(2), range(2)):
+            torch.testing.assert_close(matrix[where[i, j]], means[int(ids[i, j])])
+        matrix[where[0, 1]] += torch.tensor([1.0, 2.0])  # word 0
+        matrix[where[0, 0]] += torch.tensor([10.0, 0.0])  # word 1
+    for word, change in ((0, [1.0, 2.0]), (1, [10.0, 0.0])):
+        for row in subwords.bags(torch.tensor([word]))[0].tolist():
+            expected[row] += torch.tensor(change)
+    torch.testing.assert_close(table.rows, expected)
+    torch.testing.assert_close(
+        table.vectors(chunk=2),
+        torch.stack([rows[subwords.bags(torch.tensor([w]))[0].long()].mean(0) for w in range(3)]),
+    )
+
+
+def test_a_row_of_many_words_takes_only_so_many_changes():
+    words = [f"{letter}ing" for letter in "abcdefgh"]
+    subwords = Subwords(words, 4, 4)  # all share "ing>"
+    table = SubwordTable(torch.zeros(len(subwords), 1), subwords, cap=3.0)
+    with table.borrow(torch.arange(8)) as (matrix, _):
+        matrix += 1
+    shared, *_ = subwords.of_unseen("xing")[-1:]
+    assert table.rows[shared].item() == 3
+    assert table.rows[0].item() == 1
+
+
+# -- what a step sees --------------------------------------------------------------------------------------------------
+
+
+def pairs_of_an_epoch(monkeypatch, corpus, settings):
+    """All pairs (centre, word in its window) that one epoch trains on."""
+    seen = []
+
+    def look(self, matrix, where, places, mask, rate, generator, look):
+        for s, c, o in mask.nonzero().tolist():
+            seen.append((int(places[s, c + settings.window]), int(places[s, o])))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    train(corpus, settings, setting=ONE_THREAD, progress=False)
+    return seen
+
+
+def test_an_epoch_sees_each_pair_of_neighbours_once_and_none_across_sentences(monkeypatch):
+    letters = [
+        f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij"
+    ]  # a hundred words, each once in a sentence of its ten
+    sentences = [letters[i : i + 10] for i in range(0, 100, 10)]
+    corpus = encode(sentences, min_count=1)
+    settings = WordSettings(window=1, sample=0, epochs=1, streams=3, block=4)
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 10_000)  # one stream: no sentence is cut by a slice
+    seen = pairs_of_an_epoch(monkeypatch, corpus, settings)
+    ids = corpus.vocabulary.ids
+    expected = {(ids[a], ids[b]) for s in sentences for x, y in itertools.pairwise(s) for a, b in ((x, y), (y, x))}
+    assert sorted(seen) == sorted(expected)
+
+
+def test_streams_lose_only_pairs_at_their_joints(monkeypatch):
+    words = [f"w{i:04}" for i in range(1000)]
+    corpus = encode([words], min_count=1)
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 100)
+    seen = pairs_of_an_epoch(monkeypatch, corpus, WordSettings(window=1, sample=0, epochs=1, streams=8, block=16))
+    positions = [sorted(int(corpus.vocabulary.words[i][1:]) for i in pair) for pair in seen]
+    assert all(b - a == 1 for a, b in positions)
+    assert len(seen) == len(set(seen))
+    assert 2 * 999 - 2 * 16 <= len(seen) < 2 * 999  # two joints a stream at most, two pairs each
+
+
+def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
+    corpus = encode([["often"] * 9 + [f"rare{i % 50}"] for i in range(3000)], min_count=1)
+    counted = torch.zeros(len(corpus.vocabulary))
+
+    def look(self, matrix, where, places, mask, rate, generator, look):
+        centres = places[:, 2 : 2 + mask.shape[1]]
+        counted.index_add_(0, centres[mask.any(2)], torch.ones(int(mask.any(2).sum())))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    settings = WordSettings(window=2, sample=1e-2, epochs=1)
+    train(corpus, settings, setting=ONE_THREAD, progress=False)
+    expected = 27_000 * corpus.vocabulary.keep_probability(1e-2)[0].item()
+    # A sentence left with one word gives no pair, so a little less comes than is kept.
+    assert 0.6 * expected < counted[0] <= expected + 5 * math.sqrt(expected)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+GROUPS = [[f"{letter}{i}" for i in range(8)] for letter in ("cat", "dog", "sea")]
+
+
+@pytest.fixture(scope="module")
+def topics():
+    """Sentences whose words come from one of three groups, so that words of one group share their neighbours."""
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randint(8, (3000, 8), generator=generator).tolist()
+    return encode([[GROUPS[i % 3][j] for j in row] for i, row in enumerate(draw)], min_count=1)
+
+
+def purity(vectors: WordVectors) -> float:
+    """The share of words whose five nearest are of their group."""
+    right = [near[:3] == word[:3] for word in vectors.words for near, _ in vectors.nearest(word, 5)]
+    return sum(right) / len(right)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"architecture": "cbow"},
+        {"architecture": "cbow", "exact": True, "lr": 0.1},
+        {"subwords": True, "lr": 0.01},
+        {"subwords": True, "architecture": "cbow", "lr": 0.01},
+        {"setting": TWO_THREADS},
+    ],
+    ids=str,
+)
+def test_words_of_a_kind_come_together(topics, more, monkeypatch):
+    monkeypatch.setattr(trainer, "PART", 4096)  # several parts, so that threads share the work
+    options = dict(more)
+    setting = options.pop("setting", ONE_THREAD)
+    # n-grams of one letter: the words of a group have nothing in common but the letters, which only fastText sees
+    subwords = Subwords(topics.vocabulary.words, 2, 2) if options.pop("subwords", False) else None
+    settings = WordSettings(**{"dim": 16, "sample": 0, "epochs": 8, "lr": 0.05} | options)
+    model = train(topics, settings, subwords=subwords, setting=setting, progress=False)
+    assert purity(model.vectors) > 0.95
+    losses = model.history.column("loss")
+    assert losses[-1] < losses[0]
+    assert losses[0] < (1 + settings.negatives) * math.log(2)  # below that of zero vectors, so it is the mean of a pair
+
+
+def tables(model):
+    return model.inputs.rows, model.outputs
+
+
+@pytest.mark.parametrize("with_subwords", [False, True])
+def test_cut_off_and_resumed_the_result_is_the_same_bit_for_bit(topics, tmp_path, monkeypatch, with_subwords):
+    monkeypatch.setattr(trainer, "PART", 4096)
+    settings = WordSettings(dim=8, sample=1e-2, epochs=3)
+
+    def subwords():
+        return Subwords(topics.vocabulary.words) if with_subwords else None
+
+    def go(**more):
+        return train(topics, settings, subwords=subwords(), seed=3, setting=ONE_THREAD, progress=False, **more)
+
+    whole = go()
+    path = tmp_path / "last.pt"
+    parts, train_part = [], trainer._Trainer.train_part
+
+    class Cut(Exception):
+        pass
+
+    def cut(self, number):
+        parts.append(number)
+        if len(parts) == 9:
+            raise Cut
+        return train_part(self, number)
+
+    monkeypatch.setattr(trainer._Trainer, "train_part", cut)
+    with pytest.raises(Cut):
+        go(checkpoint=path, checkpoint_seconds=0)
+    monkeypatch.setattr(trainer._Trainer, "train_part", train_part)
+    resumed = go(checkpoint=path, resume=True)
+    for a, b in zip(tables(whole), tables(resumed), strict=True):
+        assert a.equal(b)
+    assert whole.history.column("loss") == resumed.history.column("loss")
+    finished = go(checkpoint=path, resume=True)  # nothing is left to do
+    assert finished.history.rows == resumed.history.rows
+    assert tables(finished)[0].equal(tables(whole)[0])
+    other = dataclasses.replace(settings, lr=0.03)
+    with pytest.raises(ReplearnError, match=r"another training: lr 0.025 then, 0.03 now"):
+        train(topics, other, subwords=subwords(), seed=3, checkpoint=path, resume=True, progress=False)
+
+
+def test_a_seed_decides_everything_with_one_thread(topics):
+    settings = WordSettings(dim=8, epochs=1)
+    one, again, other = (train(topics, settings, seed=seed, setting=ONE_THREAD, progress=False) for seed in (1, 1, 2))
+    assert all(a.equal(b) for a, b in zip(tables(one), tables(again), strict=True))
+    assert not tables(one)[0].equal(tables(other)[0])
+
+
+@pytest.mark.parametrize("setting", [ONE_THREAD, TWO_THREADS], ids=["one thread", "two threads"])
+def test_vectors_that_explode_are_noticed_and_not_saved(topics, tmp_path, setting):
+    with pytest.raises(ReplearnError, match=r"explode in epoch 1.*lr=500"):
+        train(
+            topics,
+            WordSettings(dim=8, sample=0, lr=500.0, cap=1e6),
+            setting=setting,
+            checkpoint=tmp_path / "last.pt",
+            progress=False,
+        )
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_threads_of_torch_are_left_as_they_were(topics):
+    before = torch.get_num_threads()
+    train(topics, WordSettings(dim=4, epochs=1), setting=TWO_THREADS, progress=False)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"architecture": "glove"}, "unknown architecture 'glove'"),
+        ({"dim": 0}, "dim: expected 1 or more"),
+        ({"window": 0}, "window"),
+        ({"lr": 0.0}, "lr: expected a number above 0"),
+        ({"lr": float("nan")}, "lr"),
+        ({"least_lr": 1.0}, "least_lr: expected 0 to lr"),
+    ],
+)
+def test_settings_that_make_no_sense(options, said):
+    with pytest.raises(ReplearnError, match=said):
+        WordSettings(**options)
+
+
+def test_subwords_of_another_vocabulary(topics):
+    with pytest.raises(ReplearnError, match="subwords: of 1 words, expected those of the corpus, 24"):
+        train(topics, subwords=Subwords(["a"]), progress=False)
+
+
+def test_vectors_of_ngrams_come_through_a_file(topics, tmp_path):
+    model = train(
+        topics,
+        WordSettings(dim=4, epochs=1),
+        subwords=Subwords(topics.vocabulary.words, buckets=50),
+        setting=ONE_THREAD,
+        progress=False,
+    )
+    vectors = model.vectors
+    vectors.save(tmp_path / "vectors.safetensors")
+    loaded = WordVectors.load(tmp_path / "vectors.safetensors")
+    assert loaded.words == vectors.words
+    assert loaded["dogs"].equal(vectors["dogs"])  # unseen
+    assert "dogs" not in loaded
+    rows = vectors.subwords.of_unseen("dogs")
+    torch.testing.assert_close(loaded["dogs"], model.inputs.rows[rows].mean(0))
+
+
+# -- the readable form -------------------------------------------------------------------------------------------------
+
+
+def test_the_readable_losses_are_their_formulas(topics):
+    torch.manual_seed(0)
+    model = Word2Vec(topics.vocabulary, dim=5).double()
+    model.outputs.weight.data.normal_()
+    inputs, targets = torch.tensor([[0, 3, -1], [5, -1, -1]]), torch.tensor([2, 7])
+    h = [(model.inputs.weight[0] + model.inputs.weight[3]) / 2, model.inputs.weight[5]]
+    scores = [model.outputs.weight @ x for x in h]
+    expected = sum(torch.logsumexp(s, 0) - s[t] for s, t in zip(scores, (2, 7), strict=True)) / 2
+    torch.testing.assert_close(model(inputs, targets)["loss"], expected)
+    h, u, n = normal(3, 4), normal(3, 4, seed=1), normal(3, 2, 4, seed=2)
+    by_hand = -sum(
+        (u[i] @ h[i]).sigmoid().log() + sum((-n[i, k] @ h[i]).sigmoid().log() for k in range(2)) for i in range(3)
+    )
+    torch.testing.assert_close(negative_sampling_loss(h, u, n), by_hand / 3)
+
+
+def test_blocks_and_the_readable_form_have_one_gradient():
+    """One centre with the words beside it, the same negatives: autograd of the readable loss, steps of a block."""
+    v, u, n = normal(1, 1, 4), normal(1, 3, 4, seed=1), normal(1, 5, 4, seed=2)
+    mask = window_mask(window_table(1, 1), torch.ones(1, 1, dtype=torch.int64), 1).double()
+    leaf = v[0].clone().requires_grad_()
+    loss = 2 * negative_sampling_loss(leaf.expand(2, 4), u[0, [0, 2]], n.expand(2, 5, 4))  # a sum over the two pairs
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    torch.testing.assert_close(skipgram_steps(v, u, n, mask, negatives=5).inputs[0], -gradient)
+
+
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+def test_windows_of_the_readable_form(architecture):
+    sentences = [["a", "b", "c"], ["d"], ["e", "f"]]
+    corpus = encode(sentences, min_count=1)
+    batches = WindowBatches(corpus, 2, architecture=architecture, window=1, sample=0)
+    assert len(batches) == 3
+    ids = corpus.vocabulary.ids
+    seen = [
+        (tuple(sorted(i for i in row if i >= 0)), target)
+        for inputs, targets in batches.epoch(0)
+        for row, target in zip(inputs.tolist(), targets.tolist(), strict=True)
+    ]
+    pairs = [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), ("e", "f"), ("f", "e")]
+    windows = [("b", "a"), ("ac", "b"), ("b", "c"), ("f", "e"), ("e", "f")]
+    expected = [
+        (tuple(sorted(ids[w] for w in first)), ids[second])
+        for first, second in (pairs if architecture == "skip-gram" else windows)
+    ]
+    assert sorted(seen) == sorted(expected)
+    again = [b for batch in batches.epoch(0, start=1) for b in batch]
+    assert all(
+        a.equal(b) for a, b in zip(again, [b for batch in list(batches.epoch(0))[1:] for b in batch], strict=True)
+    )
+
+
+@pytest.mark.parametrize(("architecture", "loss"), [("skip-gram", "negative sampling"), ("cbow", "softmax")])
+def test_the_readable_form_learns_the_same(topics, architecture, loss):
+    torch.manual_seed(0)
+    model = Word2Vec(topics.vocabulary, dim=16, loss=loss)
+    fit(
+        model,
+        WindowBatches(topics, 256, architecture=architecture, sample=0),
+        torch.optim.Adam(model.parameters(), lr=0.02),
+        epochs=1,
+        setting=ONE_THREAD,
+        progress=False,
+    )
+    assert purity(model.vectors) > 0.95
+
+
+def test_unknown_loss_and_architecture(topics):
+    with pytest.raises(ReplearnError, match="unknown loss"):
+        Word2Vec(topics.vocabulary, loss="hinge")
+    with pytest.raises(ReplearnError, match="unknown architecture"):
+        WindowBatches(topics, architecture="lstm")
