@@ -39,7 +39,7 @@ def put(folder: Path, file: str, content: bytes) -> Path:
 
 
 def read(text: TextData) -> list[str]:
-    return [document.read() for document in text.documents()]
+    return [part if isinstance(part, str) else part.read_text(encoding="utf-8-sig") for part in text.source]
 
 
 def md5(content: bytes) -> str:
@@ -53,6 +53,7 @@ def wiki(folder, monkeypatch):
     small = replace(texts.WIKI2015, files={"text/wiki2015_clean.txt": md5(content)})
     monkeypatch.setitem(datasets.DATASETS, "wiki2015", small)
     monkeypatch.setitem(texts.TEXTS, "wiki2015", small)
+    monkeypatch.setattr(texts, "WIKI2015", small)
     return put(folder, "text/wiki2015_clean.txt", content)
 
 
@@ -193,33 +194,23 @@ def test_a_path_comes_before_a_name_only_as_a_path(folder, tmp_path, monkeypatch
 
 
 def test_what_is_no_text_is_said(tmp_path):
-    with pytest.raises(ReplearnError, match=r"txet8: no file or folder is there.*texts: text8, wiki2015$"):
+    with pytest.raises(ReplearnError, match=r"txet8: no file or folder is there.*texts: wikipedia, text8, wiki2015$"):
         text_from("txet8")
-    with pytest.raises(ReplearnError, match=r"mnist: .*texts: text8, wiki2015$"):
+    with pytest.raises(ReplearnError, match=r"mnist: .*texts: wikipedia, text8, wiki2015$"):
         text_from("mnist")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReplearnError, match=r"empty: expected a folder with \.txt files"):
         text_from(tmp_path / "empty")
     with pytest.raises(ReplearnError, match=r"nothing\.txt: expected text, but it is empty"):
         text_from(put(tmp_path, "nothing.txt", b""))
-    put(tmp_path / "mixed", "a.txt", b"fine")
-    put(tmp_path / "mixed", "b.txt", "naïve".encode("latin-1"))
-    with pytest.raises(ReplearnError, match=r"b\.txt: expected text in UTF-8, but invalid continuation byte"):
-        text_from(tmp_path / "mixed")
 
 
-def test_a_mark_of_the_encoding_is_not_text(tmp_path):
-    assert read(text_from(put(tmp_path, "a.txt", b"\xef\xbb\xbfword"))) == ["word"]
-
-
-def test_a_document_is_closed_when_the_next_is_asked_for(tmp_path):
-    for file in ("a.txt", "b.txt"):
-        put(tmp_path, file, b"text")
-    documents = text_from(tmp_path).documents()
-    first = next(documents)
-    assert not first.closed
-    next(documents)
-    assert first.closed
+def test_wikipedia_is_the_newer_one_where_it_is_there(folder, wiki):
+    assert text_from("wikipedia").name == "wiki2015"
+    wiki.unlink()
+    with pytest.raises(ReplearnError, match="text8"):
+        text_from("wikipedia", download=False)
+    assert "stand-in" in text_from("wikipedia", "smoke").name
 
 
 # -- similarities and analogies ----------------------------------------------------------------------------------------

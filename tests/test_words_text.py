@@ -262,9 +262,9 @@ def test_rows_of_words_and_of_unseen_words():
     subwords = Subwords(["abc", "abd"], 3, 3)
     # <ab abc bc> | <ab abd bd>: the first n-gram is shared
     assert (subwords.words, subwords.ngrams, len(subwords)) == (2, 5, 7)
-    rows, starts = subwords.bags(torch.tensor([1, 0, 1]))
+    rows, owners = subwords.bags(torch.tensor([1, 0, 1]))
     assert rows.tolist() == [1, 2, 5, 6, 0, 2, 3, 4, 1, 2, 5, 6]
-    assert starts.tolist() == [0, 4, 8]
+    assert owners.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subwords.of_unseen("abe") == [2]
     assert subwords.of_unseen("xyz") == []
     hashed = Subwords(["abc", "abd"], 3, 3, buckets=10)

@@ -150,9 +150,9 @@ def pairs_of_an_epoch(monkeypatch, corpus, settings):
     """All pairs (centre, word in its window) that one epoch trains on."""
     seen = []
 
-    def look(self, matrix, where, places, mask, rate, generator, look):
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
         for s, c, o in mask.nonzero().tolist():
-            seen.append((int(places[s, c + settings.window]), int(places[s, o])))
+            seen.append((int(inputs[s, c]), int(outputs[s, o])))
 
     monkeypatch.setattr(trainer._Trainer, "_step", look)
     train(corpus, settings, setting=ONE_THREAD, progress=False)
@@ -188,9 +188,8 @@ def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
     corpus = encode([["often"] * 9 + [f"rare{i % 50}"] for i in range(3000)], min_count=1)
     counted = torch.zeros(len(corpus.vocabulary))
 
-    def look(self, matrix, where, places, mask, rate, generator, look):
-        centres = places[:, 2 : 2 + mask.shape[1]]
-        counted.index_add_(0, centres[mask.any(2)], torch.ones(int(mask.any(2).sum())))
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
+        counted.index_add_(0, inputs[mask.any(2)], torch.ones(int(mask.any(2).sum())))
 
     monkeypatch.setattr(trainer._Trainer, "_step", look)
     settings = WordSettings(window=2, sample=1e-2, epochs=1)

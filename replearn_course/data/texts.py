@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 from replearn_course.data.dataset import Dataset
 from replearn_course.data.download import download, readable_size
@@ -37,42 +34,37 @@ class TextData:
         """The same text: it is read where it lies, whatever the device."""
         return self
 
-    def documents(self) -> Iterator[TextIO]:
-        """Each document, open for reading from its beginning, and closed when the next one is asked for.
-
-        One may be as long as the whole text (text8 is a single line), so read it by pieces.
-        """
-        for path in self.paths:
-            with _open(path) as file:
-                yield file
-        yield from map(io.StringIO, self.texts)
+    @property
+    def source(self) -> tuple[Path, ...] | tuple[str, ...]:
+        """What :func:`replearn_course.words.encode` reads."""
+        return self.paths or self.texts
 
 
 def text_from(source: str | Path, scale: str | None = None, *, download: bool = True) -> TextData:
     """A text by name, or the reader's own.
 
     Args:
-        source: a key of :data:`TEXTS`; or a file (``./text8`` for one of that name), or a folder whose ``.txt`` files, at
+        source: a key of :data:`TEXTS`; ``"wikipedia"`` for wiki2015 where it is in the data folder, else text8; or a file (``./text8`` for one of that name), or a folder whose ``.txt`` files, at
             any depth, are the documents.
         scale: at ``smoke`` a text by name is replaced by its stand-in; a text of one's own never is.
         download: fetch a text by name if it is absent.
 
     Raises:
-        ReplearnError: for a source that is neither, a file that is not UTF-8, or a folder without text; for a text by name
-            as :meth:`Dataset.load`.
+        ReplearnError: for a source that is neither, or a folder or file without text; for a text by name as
+            :meth:`Dataset.load`.
     """
+    if source == "wikipedia":
+        source = "text8" if WIKI2015.missing() else "wiki2015"
     if isinstance(source, str) and source in TEXTS:
         return TEXTS[source].load(scale, download=download)
     path = Path(source).expanduser()
     if not path.exists():
         raise ReplearnError(
-            f"{source}: no file or folder is there, and no text has this name; texts: {', '.join(TEXTS)}"
+            f"{source}: no file or folder is there, and no text has this name; texts: wikipedia, {', '.join(TEXTS)}"
         )
     paths = (path,) if path.is_file() else tuple(sorted(p for p in path.rglob("*.txt") if p.is_file()))
     if not paths:
         raise ReplearnError(f"{source}: expected a folder with .txt files, but there is none in it")
-    for file in paths:
-        _check_utf8(file)
     size = sum(file.stat().st_size for file in paths)
     if not size:
         raise ReplearnError(f"{source}: expected text, but it is empty")
@@ -100,21 +92,6 @@ def evaluation_file(name: str, scale: str | None = None, *, download: bool = Tru
     if choose_scale(scale) == "smoke" and file in WORD_EVALUATION.missing():
         return None
     return WORD_EVALUATION.path(file, download=download)
-
-
-def _open(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig")  # some editors begin a file with a mark of its encoding
-
-
-def _check_utf8(path: Path) -> None:
-    try:
-        with _open(path) as file:
-            while file.read(1 << 20):
-                pass
-    except UnicodeDecodeError as error:
-        raise ReplearnError(f"{path}: expected text in UTF-8, but {error.reason}; save it as UTF-8") from error
-    except OSError as error:
-        raise ReplearnError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 # Texts by name --------------------------------------------------------------------------------------------------------

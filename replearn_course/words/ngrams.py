@@ -67,7 +67,7 @@ class Subwords:
             starts.append(len(rows))
         self.words, self.ngrams = len(words), len(self._row)
         self.rows = torch.tensor(rows, dtype=torch.int32)  # of all words one after the other
-        self.starts = torch.tensor(starts, dtype=torch.int64)  # (V + 1,)
+        self.starts = torch.tensor(starts, dtype=torch.int32)  # (V + 1,)
 
     def __len__(self) -> int:
         """Rows of the table."""
@@ -81,19 +81,20 @@ class Subwords:
         return [self._row[ngram] for ngram in ngrams if ngram in self._row]
 
     def bags(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of some words, one after the other, and where each word's begin.
+        """The rows of some words, one after the other, and whose each is.
 
         Args:
             words: ids ``(U,)``.
 
         Returns:
-            rows ``(L,)`` int32, and starts ``(U,)`` int64, as ``embedding_bag`` takes them.
+            rows ``(L,)``, and for each its position in ``words``, ``(L,)``, from 0 up; int32 both.
         """
         first = self.starts[words]
         sizes = self.starts[words + 1] - first
-        starts = sizes.cumsum(0) - sizes
-        places = torch.arange(int(sizes.sum()), device=words.device) + (first - starts).repeat_interleave(sizes)
-        return self.rows[places], starts
+        starts = sizes.cumsum(0, dtype=torch.int32) - sizes
+        places = torch.arange(len(words), dtype=torch.int32, device=words.device).repeat_interleave(sizes)
+        within = torch.arange(len(places), dtype=torch.int32, device=words.device)
+        return self.rows[within + (first - starts)[places]], places
 
     def to(self, device: torch.device | str) -> Subwords:
         """Move the rows to a device, in place."""

@@ -49,9 +49,9 @@ class SubwordTable:
             of endings such as ``ing>`` run away.
     """
 
-    steps_together: int | None = 8
+    steps_together: int | None = 2
 
-    def __init__(self, rows: Tensor, subwords: Subwords, cap: float = 10.0) -> None:
+    def __init__(self, rows: Tensor, subwords: Subwords, cap: float = 15.0) -> None:
         self.rows, self.subwords, self.cap = rows, subwords, cap
 
     @contextmanager
@@ -61,24 +61,31 @@ class SubwordTable:
         What was changed in the matrix is handed back to the rows at the end.
         """
         words, places = torch.unique(ids, return_inverse=True)
-        rows, starts = self.subwords.bags(words.long())
-        before = F.embedding_bag(rows, self.rows, starts.to(rows.dtype), mode="mean")  # (U, d)
+        rows, owners = self.subwords.bags(words)
+        before = self._means(rows, owners, len(words))
         matrix = before.clone()
         yield matrix, places
-        self._hand_back(matrix.sub_(before), rows, starts)
-
-    def _hand_back(self, change: Tensor, rows: Tensor, starts: Tensor) -> None:
-        """Add each word's change to each of its rows: a sum for each row over the words that have it."""
-        sizes = torch.diff(starts, append=starts.new_tensor([len(rows)]))
-        of_word = torch.arange(len(starts), dtype=torch.int32, device=rows.device).repeat_interleave(sizes)
-        rows, order = rows.sort()
-        distinct, counts = torch.unique_consecutive(rows, return_counts=True)
-        sums = F.embedding_bag(of_word[order], change, (counts.cumsum(0) - counts).int(), mode="sum")  # (R, d)
-        sums *= (self.cap / counts).clamp(max=1)[:, None]
-        self.rows.index_add_(0, distinct, sums)
+        self._hand_back(matrix.sub_(before), rows, owners)
 
     def vectors(self, chunk: int = 1 << 14) -> Tensor:
         """The vectors of all words ``(V, d)``, some at a time."""
         words = torch.arange(self.subwords.words, device=self.rows.device)
-        parts = [self.subwords.bags(part) for part in words.split(chunk)]
-        return torch.cat([F.embedding_bag(rows, self.rows, starts.int(), mode="mean") for rows, starts in parts])
+        return torch.cat([self._means(*self.subwords.bags(part), len(part)) for part in words.split(chunk)])
+
+    def _means(self, rows: Tensor, owners: Tensor, n: int) -> Tensor:
+        """The means of the rows of each of ``n`` owners, which stand in order ``(n, d)``."""
+        sizes = torch.bincount(owners, minlength=n)
+        return F.embedding_bag(rows, self.rows, _starts(sizes), mode="sum").div_(sizes[:, None])
+
+    def _hand_back(self, change: Tensor, rows: Tensor, owners: Tensor) -> None:
+        """Add each word's change to each of its rows: a sum for each row over the words that have it."""
+        rows, order = rows.sort()
+        distinct, counts = torch.unique_consecutive(rows, return_counts=True)
+        sums = F.embedding_bag(owners[order], change, _starts(counts), mode="sum")  # (R, d)
+        sums *= (self.cap / counts).clamp(max=1)[:, None]
+        self.rows.index_add_(0, distinct.long(), sums)
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    """Where bags of these sizes begin when they stand one after the other."""
+    return (sizes.cumsum(0) - sizes).int()

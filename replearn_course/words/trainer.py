@@ -214,6 +214,9 @@ class _Trainer:
         self.noise = _noise_table(vocabulary).to(self.device)
         expected = (keep * vocabulary.frequencies) / (keep * vocabulary.frequencies).sum()  # of a word in the kept text
         self.share = expected.float().to(self.device)
+        # In skip-gram the centres predict the words around them, in CBOW the other way round.
+        skipgram = settings.architecture == "skip-gram"
+        self.inputs_reach, self.outputs_reach = (0, settings.window) if skipgram else (settings.window, 0)
         self.windows = window_table(settings.block, settings.window, self.device)
         self.parts = -(-len(corpus) // PART)
         enough = settings.repeats / (settings.block * expected.square().sum().item())
@@ -264,30 +267,44 @@ class _Trainer:
         laid = self._lay_out(self.corpus.part(number, self.parts, self.streams).to(self.device), generator)
         if laid is None:
             return
-        places, sentences = laid
-        streams, length = len(places), places.shape[1] - 2 * s.window
+        ids, sentences = laid
+        streams, length = len(ids), ids.shape[1] - 2 * s.window
         scale = (s.cap / (streams * s.block * self.share)).clamp(max=1)[:, None]
         steps = length // s.block
         # Most steps lie within one sentence in each stream, and need no look at where sentences end.
         reach = sentences.unfold(1, s.block + 2 * s.window, s.block)  # (S, steps, E)
         divided = (reach.amin(2) != reach.amax(2)).any(0).tolist()
         together = self.model.inputs.steps_together or steps
+
+        def places_of(first: int, last: int, beyond: int) -> slice:
+            """The places of the centres of some steps, and so many beyond them."""
+            return slice(first * s.block + s.window - beyond, last * s.block + s.window + beyond)
+
         for first in range(0, steps, together):
             last = min(first + together, steps)
-            span = places[:, first * s.block : last * s.block + 2 * s.window].contiguous()
-            with self.model.inputs.borrow(span) as (matrix, where):
+            with self.model.inputs.borrow(ids[:, places_of(first, last, self.inputs_reach)].contiguous()) as (
+                matrix,
+                rows,
+            ):
                 for step in range(first, last):
                     done = (epoch + (number + step / steps) / self.parts) / s.epochs
                     lr = max(s.least_lr, s.lr * (1 - done))
-                    around = slice(step * s.block, (step + 1) * s.block + 2 * s.window)
-                    inside = slice((step - first) * s.block, (step - first + 1) * s.block + 2 * s.window)
                     widths = torch.randint(1, s.window + 1, (streams, s.block), generator=generator, device=self.device)
                     mask = window_mask(self.windows, widths, s.window)
                     if divided[step]:
                         centre, place = reach[:, step, s.window : -s.window, None], reach[:, step, None]
                         mask *= (centre == place) & (centre >= 0)
-                    look = step % LOOK_EVERY == 0
-                    loss = self._step(matrix, where[:, inside], places[:, around], mask, scale * lr, generator, look)
+                    at = (step - first) * s.block
+                    loss = self._step(
+                        matrix,
+                        rows[:, at : at + s.block + 2 * self.inputs_reach],
+                        ids[:, places_of(step, step + 1, self.inputs_reach)],
+                        ids[:, places_of(step, step + 1, self.outputs_reach)],
+                        mask,
+                        scale * lr,
+                        generator,
+                        look=step % LOOK_EVERY == 0,
+                    )
                     if loss is not None:
                         yield loss
 
@@ -314,8 +331,9 @@ class _Trainer:
     def _step(
         self,
         matrix: Tensor,
-        where: Tensor,
-        places: Tensor,
+        rows: Tensor,
+        inputs: Tensor,
+        outputs: Tensor,
         mask: Tensor,
         rate: Tensor,
         generator: torch.Generator,
@@ -325,37 +343,32 @@ class _Trainer:
 
         Args:
             matrix: of input vectors.
-            where: rows of the places in it ``(S, E)``.
-            places: ids of the places ``(S, E)``.
+            rows: where in it the inputs stand ``(S, ·)``.
+            inputs: ids of the words whose input vectors take part ``(S, ·)``.
+            outputs: ids of the words whose output vectors take part ``(S, ·)``.
             mask: ``(S, B, E)``.
             rate: the learning rate of each word ``(V, 1)``.
             generator: of the negatives.
             look: whether to compute the loss.
         """
-        s, outputs = self.settings, self.model.outputs
-        streams, block = mask.shape[:2]
-        centres = slice(s.window, s.window + block)
-        skipgram = s.architecture == "skip-gram"
-        of_inputs, of_outputs = (centres, slice(None)) if skipgram else (slice(None), centres)
-        row_v, word_v = where[:, of_inputs].reshape(-1), places[:, of_inputs].reshape(-1)
-        word_u = places[:, of_outputs].reshape(-1)
+        s, streams, table = self.settings, len(mask), self.model.outputs
         drawn = torch.randint(len(self.noise), (streams * s.shared,), generator=generator, device=self.device)
-        word_n = self.noise[drawn]
+        row_v, word_v, word_u, word_n = rows.reshape(-1), inputs.reshape(-1), outputs.reshape(-1), self.noise[drawn]
         v = matrix.index_select(0, row_v).view(streams, -1, s.dim)
-        u = outputs.index_select(0, word_u).view(streams, -1, s.dim)
-        n = outputs.index_select(0, word_n).view(streams, s.shared, s.dim)
-        if skipgram:
+        u = table.index_select(0, word_u).view(streams, -1, s.dim)
+        n = table.index_select(0, word_n).view(streams, s.shared, s.dim)
+        if s.architecture == "skip-gram":
             steps, pairs = skipgram_steps(v, u, n, mask, s.negatives), mask > 0
         else:
             steps, pairs = cbow_steps(v, u, n, mask, s.negatives, s.exact), mask.any(2, keepdim=True)
         loss = block_loss(steps, pairs, s.negatives) if look else None
-        for table, rows, words, change in (
+        for target, place, word, change in (
             (matrix, row_v, word_v, steps.inputs),
-            (outputs, word_u, word_u, steps.outputs),
-            (outputs, word_n, word_n, steps.negatives),
+            (table, word_u, word_u, steps.outputs),
+            (table, word_n, word_n, steps.negatives),
         ):
-            # No alpha, and rows of 64 bits: each of the two makes index_add_ twice as slow.
-            table.index_add_(0, rows, change.view(-1, s.dim).mul_(rate.index_select(0, words)))
+            # No alpha, and places of 64 bits: each of the two makes index_add_ twice as slow.
+            target.index_add_(0, place, change.view(-1, s.dim).mul_(rate.index_select(0, word)))
         return loss
 
     def _must_be_sane(self, losses: list[float]) -> None:
