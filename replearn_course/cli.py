@@ -57,6 +57,9 @@ def run(
         bool, typer.Option("--resume", help="Go on with the newest run that was cut off or has fewer seeds.")
     ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, name=value; may be repeated.")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="For word vectors: your own text, a file or a folder; or text8, wiki2015.")
+    ] = None,
     record: Annotated[bool, typer.Option("--record", help="Copy the result into the ledger.")] = False,
 ) -> None:
     """Run an experiment: train, probe, plot, and print what was claimed beside what was measured."""
@@ -77,7 +80,9 @@ def run(
     if seeds is None:
         seeds = 1 if setting.scale == "smoke" else 3
     try:
-        result = run_experiment(name, setting=setting, seeds=seeds, out=out, resume=resume, overrides=overrides)
+        result = run_experiment(
+            name, setting=setting, seeds=seeds, out=out, resume=resume, overrides=overrides, corpus=corpus
+        )
     except (Interrupted, KeyboardInterrupt):
         again = [a for a in sys.argv[1:] if a != "--resume"]
         typer.echo(f"\ninterrupted; nothing is lost. Go on with: replearn {' '.join(again)} --resume")

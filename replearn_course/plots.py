@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-__all__ = ["confusion", "curves", "histograms", "image_grid", "roc", "scatter", "show", "subplots", "to_2d"]
+__all__ = ["confusion", "curves", "histograms", "image_grid", "labelled", "roc", "scatter", "show", "subplots", "to_2d"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
@@ -133,6 +133,17 @@ def scatter(
         axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal", adjustable="box" if limits else "datalim")
     return figure or axes.figure  # type: ignore[return-value]
+
+
+def labelled(places: Tensor, names: Sequence[str], title: str = "", size: tuple[float, float] = (9.0, 7.0)) -> Figure:
+    """Points ``(N, 2)`` with their names beside them, such as words; no axes, for the directions of t-SNE mean nothing."""
+    figure, axes = subplots(size=size)
+    axes.scatter(*places.T, s=4, color=COLOURS[0], linewidths=0)
+    for (x, y), name in zip(places.tolist(), names, strict=True):
+        axes.annotate(name, (x, y), (2, 1), textcoords="offset points", size=7)
+    axes.set(title=title)
+    axes.set_axis_off()
+    return figure
 
 
 def to_2d(z: Tensor, seed: int = 0) -> Tensor:

@@ -151,9 +151,13 @@ def format_value(value: Any, spread: float | None = None, unit: str = "") -> str
         return "–"
     if isinstance(value, str):
         return value
-    digits = 4 if unit == "fraction" else (0 if float(value).is_integer() and not spread else 1)
+    digits = (
+        4
+        if unit in ("fraction", "correlation", "nats")
+        else (0 if float(value).is_integer() and not spread or abs(value) >= 1000 else 1)
+    )
     text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
-    return text if unit in ("", "fraction", "epochs") else f"{text} {unit}"
+    return text if unit in ("", "fraction", "correlation", "epochs") else f"{text} {unit}"
 
 
 def headings(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

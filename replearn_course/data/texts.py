@@ -44,8 +44,8 @@ def text_from(source: str | Path, scale: str | None = None, *, download: bool = 
     """A text by name, or the reader's own.
 
     Args:
-        source: a key of :data:`TEXTS`; ``"wikipedia"`` for wiki2015 where it is in the data folder, else text8; or a file (``./text8`` for one of that name), or a folder whose ``.txt`` files, at
-            any depth, are the documents.
+        source: a key of :data:`TEXTS`; ``"wikipedia"`` for wiki2015 where it is in the data folder, else text8; or a file
+            (``./text8`` for one of that name), or a folder whose ``.txt`` files, at any depth, are the documents.
         scale: at ``smoke`` a text by name is replaced by its stand-in; a text of one's own never is.
         download: fetch a text by name if it is absent.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from replearn_course import plots
-from replearn_course.data import ImageSet, PairBatches, to_float
+from replearn_course.data import ImageSet, PairBatches, Splits, to_float
 from replearn_course.experiments.mnist_siamese import pair_distances
 from replearn_course.experiments.runner import Context
 from replearn_course.methods import SiameseNetwork
@@ -41,7 +41,7 @@ def left_out(seed: int) -> tuple[list[int], list[int]]:
     return sorted(order[:5]), sorted(order[5:])
 
 
-def run(context: Context, settings: Settings) -> dict[str, Any]:
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train on five digits with one seed, and try the other five."""
     seen, unseen = left_out(context.seed)
     data = context.data
@@ -79,7 +79,7 @@ def _few_shot(z: Tensor, data: ImageSet, shots: int, settings: Settings) -> floa
     return few_shot_accuracy(z, data.labels.cpu(), shots=shots, episodes=settings.episodes)
 
 
-def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]]:
+def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
     """Where the unseen digits land, and how far apart pairs of them are."""
     _, unseen = left_out(context.seed)
     method = SiameseNetwork(SmallCNN(settings.embedding_size), settings.margin)

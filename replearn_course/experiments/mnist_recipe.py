@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from replearn_course import plots
-from replearn_course.data import PKBatches, RandomAffine
+from replearn_course.data import PKBatches, RandomAffine, Splits
 from replearn_course.experiments.mnist_triplet import probe
 from replearn_course.experiments.runner import Context
 from replearn_course.files import read_csv
@@ -52,7 +52,7 @@ def network(settings: Settings) -> InBatchTripletNetwork:
     return InBatchTripletNetwork(encoder, settings.miner, settings.margin, reduction=settings.reduction)
 
 
-def run(context: Context, settings: Settings) -> dict[str, Any]:
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train and probe with one seed."""
     data = context.data
     method = network(settings)
@@ -72,7 +72,7 @@ def run(context: Context, settings: Settings) -> dict[str, Any]:
     return {**outcome, "seconds": history.seconds, "tflop": tflop}
 
 
-def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]]:
+def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
     """Loss, active share, and the test set by t-SNE."""
     rows = read_csv(context.folder / "history.csv")
     yield "loss", plots.curves({"training": [float(row["loss"]) for row in rows]}, f"{settings.miner} loss")

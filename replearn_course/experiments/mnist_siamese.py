@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from replearn_course import plots
-from replearn_course.data import ImageSet, PairBatches, random_pairs
+from replearn_course.data import ImageSet, PairBatches, Splits, random_pairs
 from replearn_course.experiments.runner import Context
 from replearn_course.methods import SiameseNetwork, SiameseVerifier
 from replearn_course.networks import SmallCNN
@@ -46,7 +46,7 @@ def network(name: str, settings: Settings) -> SiameseNetwork | SiameseVerifier:
     return SiameseVerifier(encoder) if name == "verifier" else SiameseNetwork(encoder, settings.margin, name)
 
 
-def run(context: Context, settings: Settings) -> dict[str, Any]:
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train the three with one seed from the same initial encoder, and verify."""
     metrics: dict[str, float] = {}
     seconds, flop = 0.0, 0.0
@@ -87,7 +87,7 @@ def pair_distances(method: SiameseNetwork | SiameseVerifier, data: ImageSet, see
     return distances.cpu(), same
 
 
-def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]]:
+def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
     """Distance histograms and receiver operating characteristics on the test set."""
     found = {}
     for name, title in METHODS.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from replearn_course import plots
-from replearn_course.data import ImageSet, TripletBatches
+from replearn_course.data import ImageSet, Splits, TripletBatches
 from replearn_course.experiments.runner import Context
 from replearn_course.files import read_csv
 from replearn_course.methods import TripletNetwork
@@ -44,7 +44,7 @@ def network(settings: Settings) -> TripletNetwork:
     return TripletNetwork(SmallCNN(settings.embedding_size), settings.margin)
 
 
-def run(context: Context, settings: Settings) -> dict[str, Any]:
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train and probe with one seed."""
     train = _training_images(context, settings)
     method = network(settings)
@@ -85,7 +85,7 @@ def probe(encoder: torch.nn.Module, train: ImageSet, test: ImageSet) -> dict[str
     return {"metrics": metrics, "confusion": found.confusion.tolist(), "probe_losses": linear.losses}
 
 
-def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]]:
+def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
     """Loss curves, the active share, and the embeddings of the test set."""
     rows = read_csv(context.folder / "history.csv")
     column = lambda name: [float(row[name]) for row in rows]  # noqa: E731
@@ -100,7 +100,7 @@ def figures(context: Context, settings: Settings) -> Iterator[tuple[str, Figure]
         yield f"embeddings-{name}", plots.scatter(plots.to_2d(z), y, title)
 
 
-def _training_images(context: Context, settings: Settings) -> ImageSet:
+def _training_images(context: Context[Splits], settings: Settings) -> ImageSet:
     train = context.data.train
     if settings.images is None or settings.images >= len(train):
         return train

@@ -39,6 +39,7 @@ class Experiment:
         module: below ``replearn_course.experiments``; it has ``Settings`` (a frozen dataclass), ``run(context, settings)``
             for one seed, and ``figures(context, settings)`` for the pictures of the first seed.
         data: the dataset.
+        text: whether that is a text, and another can take its place.
         metrics: what it measures, in the order of the table.
         settings: what differs from the defaults of ``Settings``.
         scales: what differs at a scale.
@@ -55,6 +56,7 @@ class Experiment:
     settings: dict[str, Any]
     scales: dict[str, dict[str, Any]]
     protocol: str
+    text: bool = False
 
 
 _DIGITS = [str(d) for d in range(10)]
@@ -71,9 +73,80 @@ _TRIPLET_SCALES = {
     "cpu": {"epochs": 8, "images": 20_000, "lr": 3e-4},
 }
 
+_WORD_METRICS = (
+    Metric("analogies", "analogies, all"),
+    Metric("semantic", "analogies, semantic"),
+    Metric("syntactic", "analogies, syntactic"),
+    Metric("analogies_asked", "analogies asked, of 19,544", "questions"),
+    Metric("wordsim353", "WordSim-353, rank correlation", "correlation"),
+    Metric("simlex999", "SimLex-999, rank correlation", "correlation"),
+    Metric("rare_words", "Stanford rare words, rank correlation", "correlation"),
+    Metric("rare_words_found", "rare words: pairs with two vectors, of 2,034", "pairs"),
+    Metric("pairs", "your word pairs, rank correlation", "correlation"),
+    Metric("pairs_found", "your word pairs with two vectors", "pairs"),
+    Metric("loss", "mean loss of a pair, last epoch", "nats"),
+    Metric("words_per_second", "words a second, all threads", "words/s"),
+    Metric("seconds", "training time", "seconds"),
+)
+
+_WORD_PROTOCOL = (
+    "{architecture}, {dim} dimensions, window {window}, {negatives} negatives, subsampling {sample}, words of {min_count} or more "
+    "occurrences, {epochs} epochs, learning rate {lr} falling to {least_lr}; {streams} streams in blocks of {block} with {shared} "
+    "shared negatives; vectors of the last step. Analogies by 3CosAdd among the 30,000 most frequent words, the question's "
+    "words left out, questions with a rarer word not asked; Spearman's correlation of cosine and human score over the pairs "
+    "with two vectors. Streams, blocks, shared negatives and caps were chosen on this text with these files in view, by single "
+    "epochs; the rest are the usual settings"
+)
+
+_WORD_SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {"dim": 50, "sample": 1e-3, "epochs": 5},
+    "cpu": {"epochs": 1},
+}
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
+        Experiment(
+            name="word2vec",
+            title="word2vec by skip-gram with negative sampling",
+            document="D2",
+            chapter=2,
+            module="words",
+            data="wikipedia",
+            metrics=_WORD_METRICS,
+            settings={},
+            scales=_WORD_SCALES,
+            protocol=_WORD_PROTOCOL,
+            text=True,
+        ),
+        Experiment(
+            name="word2vec-cbow",
+            title="word2vec by continuous bag of words with negative sampling",
+            document="D2",
+            chapter=2,
+            module="words",
+            data="wikipedia",
+            metrics=_WORD_METRICS,
+            settings={"architecture": "cbow"},
+            scales=_WORD_SCALES,
+            protocol=_WORD_PROTOCOL,
+            text=True,
+        ),
+        Experiment(
+            name="fasttext",
+            title="fastText: skip-gram on words and their character n-grams",
+            document="D2",
+            chapter=2,
+            module="words",
+            data="wikipedia",
+            metrics=_WORD_METRICS,
+            settings={"ngrams": True},
+            scales=_WORD_SCALES,
+            protocol=_WORD_PROTOCOL.replace(
+                "{dim} dimensions", "n-grams of {least} to {most} letters, {dim} dimensions"
+            ),
+            text=True,
+        ),
         Experiment(
             name="mnist-siamese",
             title="Siamese networks on MNIST pairs: verification by distance and by probability",

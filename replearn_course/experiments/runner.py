@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from replearn_course import __version__
-from replearn_course.data import Splits, load
+from replearn_course.data import load, text_from
 from replearn_course.data.batches import Batches
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.experiments.registry import Experiment, find
@@ -38,20 +38,23 @@ class Interrupted(Exception):
     """Training was asked to end; what was computed is in the run folder."""
 
 
+Data = TypeVar("Data")
+
+
 @dataclasses.dataclass
-class Context:
+class Context(Generic[Data]):
     """What an experiment is given for one seed.
 
     Attributes:
         setting: scale, device, precision, threads.
-        data: the splits, on the device.
+        data: the splits of images, on the device; or a text.
         seed: of initial weights, order, draws and views.
         folder: of this seed.
         resume: go on from what the folder holds.
     """
 
     setting: Setting
-    data: Splits
+    data: Data
     seed: int
     folder: Path
     resume: bool
@@ -98,6 +101,7 @@ def run(
     out: Path | str = "runs",
     resume: bool = False,
     overrides: dict[str, str] | None = None,
+    corpus: str | None = None,
     progress: bool = True,
     say: Any = print,
 ) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def run(
         resume: go on with the newest run of the same experiment, scale, settings, data and precision that was cut off or
             has fewer seeds; one that is finished is only shown.
         overrides: settings by name, as text.
+        corpus: for experiments on text, another text: a file, a folder, or the name of one.
         progress: show bars.
         say: where lines go.
 
@@ -128,7 +133,10 @@ def run(
     torch.set_num_threads(setting.threads)
     module = importlib.import_module(f"replearn_course.experiments.{experiment.module}")
     settings = _settings(module, experiment, setting.scale, overrides or {})
-    data = load(experiment.data, setting.scale)
+    if corpus and not experiment.text:
+        raise ReplearnError(f"corpus: {name} works on images of {experiment.data}, not on text")
+    source = corpus or experiment.data
+    data: Any = text_from(source, setting.scale) if experiment.text else load(source, setting.scale)
     say(banner(setting, data.name))
     described = {
         "experiment": name,
@@ -238,7 +246,9 @@ def _result(
 ) -> dict[str, Any]:
     metrics = []
     for metric in experiment.metrics:
-        values = [outcome["metrics"][metric.name] for outcome in outcomes]
+        values = [outcome["metrics"][metric.name] for outcome in outcomes if metric.name in outcome["metrics"]]
+        if not values:  # such as analogies of a text in another language
+            continue
         stated = claim(metric.claim) if metric.claim else None
         metrics.append(
             {

@@ -35,7 +35,7 @@ ARCHITECTURES = ("skip-gram", "cbow")
 
 PART = 1 << 18  # ids of the text that a thread takes at a time
 LEAST_STREAM = 1 << 11  # ids; a short text gets fewer streams
-NOISE_TABLE = 1 << 22  # entries from which negatives are drawn
+NOISE_TABLE = 256, 1 << 22  # entries for each word, and at most, from which negatives are drawn
 LOOK_EVERY = 16  # steps from one look at the loss to the next
 _FORMAT = 1
 
@@ -229,6 +229,7 @@ class _Trainer:
 
     def run(self, until: float, interrupt: Interrupt, bar: Progress) -> None:
         """Train on the next parts of this epoch, until there are none, the time is up or an end is asked for."""
+        start = time.perf_counter() - self.seconds
         lock = threading.Lock()
         failed: list[ReplearnError] = []
 
@@ -248,7 +249,7 @@ class _Trainer:
                     return
                 with lock:
                     self.loss, self.looks = self.loss + sum(losses), self.looks + len(losses)
-                    bar.step(self.next_part, lambda: {"loss": self.loss / max(1, self.looks)})
+                    bar.step(self.next_part, lambda: self._pace(start))
                 late = time.perf_counter() > until
 
         if self.threads == 1:
@@ -259,6 +260,10 @@ class _Trainer:
                     future.result()
         if failed:
             raise failed[0]
+
+    def _pace(self, start: float) -> dict[str, float]:
+        words = self.corpus.words * self.next_part / self.parts
+        return {"loss": self.loss / max(1, self.looks), "words/s": words / (time.perf_counter() - start)}
 
     def train_part(self, number: int) -> Iterator[Tensor]:
         """Train on one part, and give the loss of some of its steps."""
@@ -435,7 +440,8 @@ def _noise_table(vocabulary: Vocabulary) -> Tensor:
 
     A word's probability is right to one part in the table's length; drawing so costs a lookup, an exact draw several.
     """
-    quantiles = (torch.arange(NOISE_TABLE, dtype=torch.float64) + 0.5) / NOISE_TABLE
+    size = min(NOISE_TABLE[0] * len(vocabulary), NOISE_TABLE[1])
+    quantiles = (torch.arange(size, dtype=torch.float64) + 0.5) / size
     ids = torch.searchsorted(vocabulary.noise().cumsum(0), quantiles)
     return ids.clamp_(max=len(vocabulary) - 1)
 
