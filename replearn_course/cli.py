@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replearn_course import student_cli
+from replearn_course import student_cli, words_cli
 from replearn_course.errors import ReplearnError
 
 __all__ = ["app", "main"]
@@ -24,6 +24,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Datasets: what there is, fetch one, check its files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 student_cli.register(app)
+words_cli.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder of run folders.")]

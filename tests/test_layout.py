@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "replearn_course"
 ROOMS = [
     "cli",
     "student_cli",
+    "words_cli",
     "student",
     "exercises",
     "checks",

@@ -52,7 +52,7 @@ FLOW = (
     "wordmap",
     "checks",
 )
-NOT_API = {"cli", "ledger", "student_cli"}
+NOT_API = {"cli", "ledger", "student_cli", "words_cli"}
 
 
 def setup(app: Any) -> dict[str, Any]:
