@@ -151,11 +151,10 @@ def format_value(value: Any, spread: float | None = None, unit: str = "") -> str
         return "–"
     if isinstance(value, str):
         return value
-    digits = (
-        4
-        if unit in ("fraction", "correlation", "nats")
-        else (0 if float(value).is_integer() and not spread or abs(value) >= 1000 else 1)
-    )
+    if unit in ("fraction", "correlation", "nats"):
+        digits = 4
+    else:
+        digits = 0 if abs(value) >= 1000 or (float(value).is_integer() and not spread) else 1
     text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
     return text if unit in ("", "fraction", "correlation", "epochs") else f"{text} {unit}"
 

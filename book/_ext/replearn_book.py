@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import pkgutil
 import re
+import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import replearn_course
-from replearn_course.files import atomic_write
+from replearn_course.files import atomic_write, read_csv
 from replearn_course.results import format_value
 
 # Leaves the rows that hold all the words, without a script and without a name of its own, as the slider does.
@@ -43,6 +44,7 @@ FLOW = (
     "networks",
     "losses",
     "methods",
+    "words",
     "training",
     "probes",
     "experiments",
@@ -70,6 +72,12 @@ def generate(book: Path) -> None:
         "measured": measured(results.results()),
         "claims": claims(results.claims()),
         "benchmarks": speed(json.loads(benchmarks.read_text()) if benchmarks.exists() else []),
+        "word_vectors": word_vectors(
+            *(
+                read_csv(f) if (f := book.parent / "benchmarks" / name).exists() else []
+                for name in ("words.csv", "growth.csv")
+            )
+        ),
         "api": api(),
         "motion": motion(book / "ch04_triplet.ipynb"),
     }
@@ -194,6 +202,42 @@ def speed_against(peer: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ([escape(row["name"]), *(number(row.get(key)) for key in measured)] for row in rows)
     head = ["What", *(columns[key] for key in measured)]
     return f"**Against {escape(peer)}**\n\n{table(head, lines, numbers=len(measured))}"
+
+
+def word_vectors(runs: Sequence[Mapping[str, str]], growth: Sequence[Mapping[str, str]]) -> str:
+    """Word vectors by each side: what they are worth beside what they cost, and how the cost grows."""
+    if not runs:
+        return "Not measured here yet: `make bench` writes `benchmarks/words.csv`.\n"
+    qualities = {"analogies": "Analogies", "wordsim353": "WordSim", "simlex999": "SimLex", "rare_words": "Rare words"}
+    rates = {"words_per_second": "words/s", "words_per_cpu_second": "words/CPU s"}
+    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in runs:
+        groups.setdefault((row["model"], row["system"]), []).append(row)
+    lines = []
+    for (model, system), of_side in groups.items():
+        cells = [f"{escape(model)}, {of_side[0]['epochs']} ep.", escape(system), str(len(of_side))]
+        for key, digits in [*((q, 3) for q in qualities), *((r, 0) for r in rates)]:
+            numbers = [float(row[key]) for row in of_side if row[key]]
+            mean = statistics.fmean(numbers) if digits else statistics.median(numbers)
+            spread = f" ± {statistics.stdev(numbers):.{digits}f}" if digits and len(numbers) > 1 else ""
+            cells.append(f"{mean:,.{digits}f}{spread}")
+        lines.append(cells)
+    head = ["Model", "Side", "Seeds", *qualities.values(), *rates.values()]
+    text = table(head, lines, numbers=len(head) - 2)
+    first = runs[0]
+    text += f"\n{escape(first['data'])}; {escape(first['machine'])}, {first['threads']} threads, {first['gflops']} GFLOP/s; "
+    text += f"{first['date']}. Means ± standard deviations, medians of the rates.\n"
+    if growth:
+        what = {"dimension": "dimensions", "vocabulary": "words of the vocabulary", "words": "words of text"}
+        sizes: dict[tuple[str, int], dict[str, str]] = {}
+        for row in growth:
+            sizes.setdefault((row["grows"], int(row["size"])), {})[row["system"].split()[0]] = row["words_per_second"]
+        rows = (
+            [f"{size:,} {what[grows]}", *(f"{int(rate[s]):,}" if s in rate else "–" for s in ("ours", "gensim"))]
+            for (grows, size), rate in sizes.items()
+        )
+        text += f"\n**How the cost grows**\n\n{table(['One epoch of skip-gram', 'Ours, words/s', 'gensim'], rows, numbers=2)}"
+    return text
 
 
 def api() -> str:
