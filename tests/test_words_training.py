@@ -114,7 +114,7 @@ def test_changes_of_words_are_handed_back_to_each_of_their_rows():
     subwords = Subwords(["abc", "abd", "xyz"], 3, 3)
     rows = normal(len(subwords), 2)
     expected = rows.clone()
-    table = SubwordTable(rows, subwords)
+    table = SubwordTable(rows, subwords, cap=10.0)
     ids = torch.tensor([[1, 0], [1, 1]])
     means = {w: rows[subwords.bags(torch.tensor([w]))[0].long()].mean(0) for w in (0, 1, 2)}
     with table.borrow(ids) as (matrix, where):

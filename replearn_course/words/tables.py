@@ -45,13 +45,13 @@ class SubwordTable:
     Args:
         rows: ``(len(subwords), d)``, on the device of the subwords.
         subwords: which rows a word has.
-        cap: how many changes of one row may add up in one borrowing; more are scaled down to so many. Without it, the rows
-            of endings such as ``ing>`` run away.
+        cap: how many words' changes of one row may add up in one borrowing; more are scaled down to so many. The words
+            with ``ing>``, say, do not see each other's steps, and all of them added up go too far: the row runs away.
     """
 
     steps_together: int | None = 2
 
-    def __init__(self, rows: Tensor, subwords: Subwords, cap: float = 15.0) -> None:
+    def __init__(self, rows: Tensor, subwords: Subwords, cap: float) -> None:
         self.rows, self.subwords, self.cap = rows, subwords, cap
 
     @contextmanager

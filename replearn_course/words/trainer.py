@@ -59,6 +59,7 @@ class WordSettings:
         shared: negatives that the words of a block share.
         repeats: how often a word of a step may stand in it again, on average; a text of few words is read in fewer streams.
         cap: a word that is expected more often than this in one step takes only so many of its changes.
+        row_cap: with n-grams, a row takes the changes of at most so many words at once; see ``SubwordTable``.
     """
 
     architecture: str = "skip-gram"
@@ -75,6 +76,7 @@ class WordSettings:
     shared: int = 16
     repeats: float = 1.0
     cap: float = 3.0
+    row_cap: float = 4.0
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -82,7 +84,7 @@ class WordSettings:
         for name in ("dim", "window", "negatives", "epochs", "streams", "block", "shared"):
             if (value := getattr(self, name)) < 1:
                 raise ReplearnError(f"{name}: expected 1 or more, got {value}")
-        for name in ("lr", "repeats", "cap"):
+        for name in ("lr", "repeats", "cap", "row_cap"):
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise ReplearnError(f"{name}: expected a number above 0, got {value}")
         if not 0 <= self.least_lr <= self.lr:
@@ -207,7 +209,7 @@ class _Trainer:
         rows, d = len(subwords) if subwords else len(vocabulary), settings.dim
         # From -1/d to 1/d, as in fastText and gensim; the code of word2vec takes half of that.
         start = (torch.rand(rows, d, generator=generator) - 0.5).mul_(2 / d).to(self.device)
-        inputs = SubwordTable(start, subwords.to(self.device)) if subwords else WordTable(start)
+        inputs = SubwordTable(start, subwords.to(self.device), settings.row_cap) if subwords else WordTable(start)
         self.model = WordModel(vocabulary, inputs, torch.zeros(len(vocabulary), d, device=self.device), settings)
         keep = vocabulary.keep_probability(settings.sample)
         self.keep = keep.float().to(self.device)
@@ -383,9 +385,10 @@ class _Trainer:
         mean = sum(losses) / max(1, len(losses))
         if math.isfinite(mean) and mean < 3 * start:
             return
+        caps = f"cap than {s.cap:g}" if isinstance(self.model.inputs, WordTable) else f"row_cap than {s.row_cap:g}"
         raise ReplearnError(
             f"the vectors explode in epoch {self.model.history.epochs + 1}: the mean loss of a pair is {mean:.4g}, "
-            f"that of zero vectors {start:.4g}; a smaller learning rate than lr={s.lr:g} helps, or a smaller cap than {s.cap:g}"
+            f"that of zero vectors {start:.4g}; a smaller learning rate than lr={s.lr:g} helps, or a smaller {caps}"
         )
 
     def row(self) -> dict[str, float]:
