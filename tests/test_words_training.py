@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import math
+import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +13,18 @@ import torch.nn.functional as F
 from replearn_course.errors import ReplearnError
 from replearn_course.scale import Setting
 from replearn_course.training import fit
-from replearn_course.words import Subwords, WindowBatches, Word2Vec, WordSettings, WordVectors, encode, train, trainer
+from replearn_course.words import (
+    Corpus,
+    Subwords,
+    Vocabulary,
+    WindowBatches,
+    Word2Vec,
+    WordSettings,
+    WordVectors,
+    encode,
+    train,
+    trainer,
+)
 from replearn_course.words.blocks import block_loss, cbow_steps, skipgram_steps, window_mask, window_table
 from replearn_course.words.readable import negative_sampling_loss
 from replearn_course.words.tables import SubwordTable
@@ -184,6 +197,17 @@ def test_streams_lose_only_pairs_at_their_joints(monkeypatch):
     assert 2 * 999 - 2 * 16 <= len(seen) < 2 * 999  # two joints a stream at most, two pairs each
 
 
+def test_padding_makes_no_pairs_when_every_stream_lies_within_one_sentence(monkeypatch):
+    """The last stream has one word, and two steps of nothing but padding; no stream has the end of a sentence in these."""
+    words = [f"w{i:04}" for i in range(3 * 64 + 1)]
+    corpus = encode([words], min_count=1)
+    monkeypatch.setattr(Corpus, "part", lambda self, *_: torch.from_numpy(self.ids[self.ids >= 0].copy()))
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 10)
+    seen = pairs_of_an_epoch(monkeypatch, corpus, WordSettings(window=1, sample=0, epochs=1, streams=4, block=16))
+    assert all(abs(a - b) == 1 for a, b in seen)  # in the order of the alphabet, which is that of the text
+    assert len(seen) == 2 * 3 * 63
+
+
 def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
     corpus = encode([["often"] * 9 + [f"rare{i % 50}"] for i in range(3000)], min_count=1)
     counted = torch.zeros(len(corpus.vocabulary))
@@ -288,11 +312,74 @@ def test_cut_off_and_resumed_the_result_is_the_same_bit_for_bit(topics, tmp_path
         train(topics, other, subwords=subwords(), seed=3, checkpoint=path, resume=True, progress=False)
 
 
+def test_a_checkpoint_of_other_ngrams_or_of_another_text_is_refused(topics, tmp_path):
+    path = tmp_path / "last.pt"
+
+    def go(corpus, least):
+        subwords = Subwords(corpus.vocabulary.words, least, 6, buckets=50)
+        train(
+            corpus,
+            WordSettings(dim=4, epochs=1),
+            subwords=subwords,
+            setting=ONE_THREAD,
+            checkpoint=path,
+            resume=True,
+            progress=False,
+        )
+
+    go(topics, 3)
+    with pytest.raises(ReplearnError, match=r"another training: ngrams \[3, 6, 50\] then, \[2, 6, 50\] now"):
+        go(topics, 2)
+    words = [word.replace("cat", "car") for word in topics.vocabulary.words]
+    changed = dataclasses.replace(topics, vocabulary=Vocabulary(words, topics.vocabulary.counts))
+    with pytest.raises(ReplearnError, match="another training: checksum of the vocabulary"):
+        go(changed, 3)
+
+
 def test_a_seed_decides_everything_with_one_thread(topics):
     settings = WordSettings(dim=8, epochs=1)
     one, again, other = (train(topics, settings, seed=seed, setting=ONE_THREAD, progress=False) for seed in (1, 1, 2))
     assert all(a.equal(b) for a, b in zip(tables(one), tables(again), strict=True))
     assert not tables(one)[0].equal(tables(other)[0])
+
+
+def test_vectors_of_an_epoch_stay_as_they_were_when_training_goes_on(topics):
+    seen = []
+    subwords = Subwords(topics.vocabulary.words)
+    model = train(
+        topics,
+        WordSettings(dim=4, epochs=2),
+        subwords=subwords,
+        setting=ONE_THREAD,
+        on_epoch=lambda model: seen.append((model.vectors, model.vectors.rows.clone(), model.vectors.matrix.clone())),
+        progress=False,
+    )
+    for vectors, rows, matrix in seen:
+        assert vectors.rows.equal(rows)
+        assert vectors.matrix.equal(matrix)
+    assert not seen[0][1].equal(model.inputs.rows)
+    moved = subwords.to("meta")  # as for a GPU: the caller's own, and those of training, stay where they are
+    assert (moved.rows.device.type, subwords.rows.device.type, len(moved)) == ("meta", "cpu", len(subwords))
+
+
+def test_an_error_in_one_thread_ends_the_others(topics, monkeypatch):
+    monkeypatch.setattr(trainer, "PART", 256)
+    failed = threading.Event()
+    parts = []
+
+    def train_part(self, number):
+        if number == 0:
+            failed.set()
+            raise MemoryError("none left")
+        failed.wait(10)
+        parts.append(number)
+        time.sleep(0.01)
+        return iter(())
+
+    monkeypatch.setattr(trainer._Trainer, "train_part", train_part)
+    with pytest.raises(MemoryError, match="none left"):
+        train(topics, WordSettings(dim=4), setting=TWO_THREADS, progress=False)
+    assert len(parts) < 20  # of more than a hundred
 
 
 @pytest.mark.parametrize("setting", [ONE_THREAD, TWO_THREADS], ids=["one thread", "two threads"])
@@ -323,6 +410,7 @@ def test_threads_of_torch_are_left_as_they_were(topics):
         ({"lr": 0.0}, "lr: expected a number above 0"),
         ({"lr": float("nan")}, "lr"),
         ({"least_lr": 1.0}, "least_lr: expected 0 to lr"),
+        ({"sample": -1.0}, "sample: expected a number from 0 up"),
     ],
 )
 def test_settings_that_make_no_sense(options, said):
