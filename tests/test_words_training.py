@@ -223,6 +223,83 @@ def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
     assert 0.6 * expected < counted[0] <= expected + 5 * math.sqrt(expected)
 
 
+def rates_of_steps(monkeypatch, corpus, settings):
+    """The learning rate of each word ``(steps, V)``, and the streams of each step."""
+    rates, streams = [], []
+
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
+        rates.append(rate[:, 0].clone())
+        streams.append(len(mask))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    train(corpus, settings, setting=ONE_THREAD, progress=False)
+    return torch.stack(rates), streams
+
+
+def test_the_learning_rate_falls_in_a_straight_line_over_all_steps_of_all_epochs(monkeypatch):
+    corpus = encode([[f"w{i}" for i in range(960)]], min_count=1)
+    monkeypatch.setattr(trainer, "PART", 200)  # 961 ids in 5 parts, of 12 or 13 steps each
+    settings = WordSettings(sample=0, epochs=3, lr=0.5, least_lr=0.05, streams=1, cap=1e9)
+    rates, _ = rates_of_steps(monkeypatch, corpus, settings)
+    line = 0.5 * (1 - torch.arange(len(rates)) / len(rates))
+    torch.testing.assert_close(rates[:, 0], line.clamp(min=0.05), rtol=0, atol=0.5 / len(rates))
+    assert rates[0, 0] == 0.5
+    assert rates[-1, 0] == pytest.approx(0.05)
+    assert (rates[:, 0].diff() <= 0).all()
+
+
+def test_a_word_expected_often_in_a_step_learns_by_the_cap(monkeypatch):
+    corpus = encode([["often"] * 9 + [f"rare{i % 50:02}"] for i in range(3000)], min_count=1)
+    settings = WordSettings(sample=1e-2, epochs=1, lr=0.5, cap=3.0, repeats=100.0, streams=4)
+    rates, streams = rates_of_steps(monkeypatch, corpus, settings)
+    keep, share = corpus.vocabulary.keep_probability(1e-2), corpus.vocabulary.frequencies
+    kept = (keep * share) / (keep * share).sum()  # of a word among those that are left
+    assert streams[0] == 4
+    assert rates[0, 0].item() == pytest.approx(0.5 * 3 / (4 * 16 * kept[0].item()), rel=1e-4)
+    assert rates[0, 1] == 0.5  # rare: less than the cap in a step
+
+
+def test_a_text_of_few_words_is_read_in_few_streams(monkeypatch):
+    few, many = (encode([[f"w{i % n:04}" for i in range(40_000)]], min_count=1) for n in (64, 4000))
+    for corpus, expected in ((few, 4), (many, 19)):  # 64 words / 16 of a block; 40,001 ids / 2048
+        _, streams = rates_of_steps(monkeypatch, corpus, WordSettings(sample=0, epochs=1))
+        assert max(streams) == expected
+
+
+def test_negatives_are_drawn_in_the_proportions_of_the_noise():
+    counts = [1000, 300, 100, 30, 10, 3, 1]
+    vocabulary = Vocabulary([f"w{i}" for i in range(len(counts))], counts)
+    drawn = trainer._noise_table(vocabulary).bincount(minlength=len(counts)).double()
+    torch.testing.assert_close(drawn / drawn.sum(), vocabulary.noise(), rtol=0, atol=1 / drawn.sum().item())
+
+
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+@pytest.mark.parametrize("with_subwords", [False, True])
+def test_a_step_takes_the_words_of_its_place(monkeypatch, architecture, with_subwords):
+    """The words at a step's places, their rows, and what is drawn are what the step adds to."""
+    words = [f"w{i:04}" for i in range(200)]
+    corpus = encode([words], min_count=1)
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 10_000)
+    pairs = []
+
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
+        assert with_subwords or rows.equal(inputs)
+        torch.testing.assert_close(matrix[rows], self.model.inputs.vectors()[inputs])
+        for s, c, o in mask.nonzero().tolist():
+            place = (c, o) if architecture == "skip-gram" else (o, c)
+            pairs.append((int(inputs[s, place[0]]), int(outputs[s, place[1]])))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    settings = WordSettings(architecture=architecture, dim=4, window=3, sample=0, epochs=1)
+    subwords = Subwords(words) if with_subwords else None
+    train(corpus, settings, subwords=subwords, setting=ONE_THREAD, progress=False)
+    distances = torch.tensor([abs(a - b) for a, b in pairs]).bincount()
+    assert distances[0] == 0
+    assert distances[1] == 2 * 199  # each neighbour, in both directions
+    assert distances[1] > distances[2] > distances[3] > 0  # widths of 1, 2 and 3
+    assert len(distances) == 4
+
+
 # -- training ----------------------------------------------------------------------------------------------------------
 
 GROUPS = [[f"{letter}{i}" for i in range(8)] for letter in ("cat", "dog", "sea")]
