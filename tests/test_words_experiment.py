@@ -150,6 +150,8 @@ def test_interrupted_and_resumed(own, monkeypatch):
         (("--set", "export=pickle"), "unknown export"),
         (("--set", "pairs=none.txt"), "pairs: there is no file none.txt"),
         (("--set", "min_count=100000"), "choose a smaller min_count"),
+        (("--set", "min_count=0"), "min_count: expected 1 or more"),
+        (("--set", "least=7"), "expected 1 <= least <= most, got 7 and 6"),
     ],
 )
 def test_bad_input_is_said_before_any_long_work(own, arguments, said):
@@ -178,3 +180,26 @@ def test_protocols_name_what_was_set():
         assert ("cbow" in text) == (name == "word2vec-cbow")
         assert ("n-grams of 3 to 6 letters" in text) == (name == "fasttext")
         assert json.dumps(text)
+
+
+def test_judgements_about_other_words_do_not_lose_the_vectors(own):
+    """A Russian text, and files of English words."""
+    (own.parent / "pairs.txt").write_text("tiger\tcat\t7\nking\tqueen\t8\n")
+    (own.parent / "questions.txt").write_text(": capitals\nathens greece oslo norway\n")
+    result = replearn(
+        "run", "word2vec", "--corpus", own, "--scale", "smoke", "--set", "dim=4", "--set", "min_count=1",
+        "--set", "epochs=1", "--set", "pairs=pairs.txt", "--set", "analogies=questions.txt",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "pairs.txt is left out: pairs: expected two or more whose words have vectors, got 0 of 2" in result.output
+    assert "questions.txt is left out: questions: expected some with words among" in result.output
+    (found,) = (own.parent / "runs").rglob("result.json")
+    assert {m["name"] for m in read_json(found)["metrics"]} == {"loss", "words_per_second", "seconds"}
+
+
+def test_malformed_judgements_are_said_before_the_training(own, monkeypatch):
+    monkeypatch.setattr(experiment, "train", lambda *_args, **_more: pytest.fail("trained"))
+    (own.parent / "pairs.txt").write_text("1 tiger cat 7.35\n")
+    error = replearn("run", "word2vec", "--corpus", own, "--scale", "smoke", "--set", "pairs=pairs.txt").exception
+    assert isinstance(error, ReplearnError)
+    assert "line 1: expected two words and a number" in str(error)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replearn_course.errors import ReplearnError
-from replearn_course.words import Subwords, Vocabulary, character_ngrams, encode, text, tokenize
+from replearn_course.words import Subwords, Vocabulary, WordVectors, character_ngrams, encode, text, tokenize
 from replearn_course.words.corpus import Corpus
 from replearn_course.words.ngrams import fnv1a
 from replearn_course.words.text import BOUNDARY, pieces
@@ -104,6 +104,36 @@ def test_bytes_that_are_no_utf_8_are_named(tmp_path, monkeypatch, size):
         flat(path)
 
 
+@pytest.mark.parametrize("size", [1, 3, 5, 1 << 20])
+def test_the_place_of_wrong_bytes_counts_from_the_beginning_of_the_file(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(text, "BYTES", size)
+    (tmp_path / "bom.txt").write_bytes(b"\xef\xbb\xbfab\n\xffcd")
+    with pytest.raises(ReplearnError, match=r"byte 6 \(line 2\)"):
+        flat(tmp_path / "bom.txt")
+
+
+def test_a_tokenizer_of_ones_own_gets_lines_and_only_line_breaks_end_them(tmp_path):
+    (tmp_path / "odd.txt").write_bytes("a\u2028b\x85c\r\nd\x0ce\n\nf".encode())
+    lines = []
+
+    def tokenizer(line):
+        lines.append(line)
+        return [line] if line else []
+
+    found = flat(tmp_path / "odd.txt", tokenizer=tokenizer)
+    assert lines == ["a\u2028b\x85c", "d\x0ce", "", "f"]
+    assert found == ["a\u2028b\x85c", "\n", "d\x0ce", "\n", "\n", "f", "\n"]
+
+
+def test_words_with_rare_spaces_come_through_to_the_files(tmp_path):
+    words = ["a\u00a0b", "c\x85d", "e\u2028f"]
+    corpus = encode([words] * 3, min_count=1)
+    assert corpus.vocabulary.words == words
+    vectors = WordVectors(words, torch.eye(3))
+    vectors.save_word2vec(tmp_path / "v.txt")
+    assert WordVectors.load_word2vec(tmp_path / "v.txt").words == words
+
+
 def test_a_file_cut_within_a_letter(tmp_path):
     (tmp_path / "cut.txt").write_bytes("one ё".encode()[:-1])
     with pytest.raises(ReplearnError, match="in the middle of a UTF-8 letter"):
@@ -113,6 +143,8 @@ def test_a_file_cut_within_a_letter(tmp_path):
 def test_what_is_no_source(tmp_path):
     with pytest.raises(ReplearnError, match="nothing.txt does not exist"):
         flat(tmp_path / "nothing.txt")
+    with pytest.raises(ReplearnError, match=r"to be or not to be.*\.\.\. does not exist; sentences .* in a list"):
+        encode("to be or not to be " * 1000)  # the text itself, not its path
     with pytest.raises(ReplearnError, match="no .txt file"):
         flat(tmp_path)
     with pytest.raises(ReplearnError, match="sentence 1: expected text or a list of words, got int"):
@@ -209,6 +241,8 @@ def test_parts_are_the_text_each_word_once_and_in_order(n, parts, slices):
         (["one two"], {"min_count": 0}, "min_count: expected 1 or more"),
         (["one two"], {"max_words": 1}, "max_words: expected 2 or more"),
         ([["one", ""]], {"min_count": 1}, "empty string"),
+        ([["New York", "is", "big"]], {"min_count": 1}, "expected text without white space, got 'New York'"),
+        ([["a\udc80", "b"]], {"min_count": 1}, "expected text without white space"),
     ],
 )
 def test_a_corpus_that_cannot_be(source, options, said):

@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import math
+import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +13,18 @@ import torch.nn.functional as F
 from replearn_course.errors import ReplearnError
 from replearn_course.scale import Setting
 from replearn_course.training import fit
-from replearn_course.words import Subwords, WindowBatches, Word2Vec, WordSettings, WordVectors, encode, train, trainer
+from replearn_course.words import (
+    Corpus,
+    Subwords,
+    Vocabulary,
+    WindowBatches,
+    Word2Vec,
+    WordSettings,
+    WordVectors,
+    encode,
+    train,
+    trainer,
+)
 from replearn_course.words.blocks import block_loss, cbow_steps, skipgram_steps, window_mask, window_table
 from replearn_course.words.readable import negative_sampling_loss
 from replearn_course.words.tables import SubwordTable
@@ -184,6 +197,17 @@ def test_streams_lose_only_pairs_at_their_joints(monkeypatch):
     assert 2 * 999 - 2 * 16 <= len(seen) < 2 * 999  # two joints a stream at most, two pairs each
 
 
+def test_padding_makes_no_pairs_when_every_stream_lies_within_one_sentence(monkeypatch):
+    """The last stream has one word, and two steps of nothing but padding; no stream has the end of a sentence in these."""
+    words = [f"w{i:04}" for i in range(3 * 64 + 1)]
+    corpus = encode([words], min_count=1)
+    monkeypatch.setattr(Corpus, "part", lambda self, *_: torch.from_numpy(self.ids[self.ids >= 0].copy()))
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 10)
+    seen = pairs_of_an_epoch(monkeypatch, corpus, WordSettings(window=1, sample=0, epochs=1, streams=4, block=16))
+    assert all(abs(a - b) == 1 for a, b in seen)  # in the order of the alphabet, which is that of the text
+    assert len(seen) == 2 * 3 * 63
+
+
 def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
     corpus = encode([["often"] * 9 + [f"rare{i % 50}"] for i in range(3000)], min_count=1)
     counted = torch.zeros(len(corpus.vocabulary))
@@ -197,6 +221,83 @@ def test_frequent_words_are_thinned_out_at_their_rate(monkeypatch):
     expected = 27_000 * corpus.vocabulary.keep_probability(1e-2)[0].item()
     # A sentence left with one word gives no pair, so a little less comes than is kept.
     assert 0.6 * expected < counted[0] <= expected + 5 * math.sqrt(expected)
+
+
+def rates_of_steps(monkeypatch, corpus, settings):
+    """The learning rate of each word ``(steps, V)``, and the streams of each step."""
+    rates, streams = [], []
+
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
+        rates.append(rate[:, 0].clone())
+        streams.append(len(mask))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    train(corpus, settings, setting=ONE_THREAD, progress=False)
+    return torch.stack(rates), streams
+
+
+def test_the_learning_rate_falls_in_a_straight_line_over_all_steps_of_all_epochs(monkeypatch):
+    corpus = encode([[f"w{i}" for i in range(960)]], min_count=1)
+    monkeypatch.setattr(trainer, "PART", 200)  # 961 ids in 5 parts, of 12 or 13 steps each
+    settings = WordSettings(sample=0, epochs=3, lr=0.5, least_lr=0.05, streams=1, cap=1e9)
+    rates, _ = rates_of_steps(monkeypatch, corpus, settings)
+    line = 0.5 * (1 - torch.arange(len(rates)) / len(rates))
+    torch.testing.assert_close(rates[:, 0], line.clamp(min=0.05), rtol=0, atol=0.5 / len(rates))
+    assert rates[0, 0] == 0.5
+    assert rates[-1, 0] == pytest.approx(0.05)
+    assert (rates[:, 0].diff() <= 0).all()
+
+
+def test_a_word_expected_often_in_a_step_learns_by_the_cap(monkeypatch):
+    corpus = encode([["often"] * 9 + [f"rare{i % 50:02}"] for i in range(3000)], min_count=1)
+    settings = WordSettings(sample=1e-2, epochs=1, lr=0.5, cap=3.0, repeats=100.0, streams=4)
+    rates, streams = rates_of_steps(monkeypatch, corpus, settings)
+    keep, share = corpus.vocabulary.keep_probability(1e-2), corpus.vocabulary.frequencies
+    kept = (keep * share) / (keep * share).sum()  # of a word among those that are left
+    assert streams[0] == 4
+    assert rates[0, 0].item() == pytest.approx(0.5 * 3 / (4 * 16 * kept[0].item()), rel=1e-4)
+    assert rates[0, 1] == 0.5  # rare: less than the cap in a step
+
+
+def test_a_text_of_few_words_is_read_in_few_streams(monkeypatch):
+    few, many = (encode([[f"w{i % n:04}" for i in range(40_000)]], min_count=1) for n in (64, 4000))
+    for corpus, expected in ((few, 4), (many, 19)):  # 64 words / 16 of a block; 40,001 ids / 2048
+        _, streams = rates_of_steps(monkeypatch, corpus, WordSettings(sample=0, epochs=1))
+        assert max(streams) == expected
+
+
+def test_negatives_are_drawn_in_the_proportions_of_the_noise():
+    counts = [1000, 300, 100, 30, 10, 3, 1]
+    vocabulary = Vocabulary([f"w{i}" for i in range(len(counts))], counts)
+    drawn = trainer._noise_table(vocabulary).bincount(minlength=len(counts)).double()
+    torch.testing.assert_close(drawn / drawn.sum(), vocabulary.noise(), rtol=0, atol=1 / drawn.sum().item())
+
+
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+@pytest.mark.parametrize("with_subwords", [False, True])
+def test_a_step_takes_the_words_of_its_place(monkeypatch, architecture, with_subwords):
+    """The words at a step's places, their rows, and what is drawn are what the step adds to."""
+    words = [f"w{i:04}" for i in range(200)]
+    corpus = encode([words], min_count=1)
+    monkeypatch.setattr(trainer, "LEAST_STREAM", 10_000)
+    pairs = []
+
+    def look(self, matrix, rows, inputs, outputs, mask, rate, generator, look):
+        assert with_subwords or rows.equal(inputs)
+        torch.testing.assert_close(matrix[rows], self.model.inputs.vectors()[inputs])
+        for s, c, o in mask.nonzero().tolist():
+            place = (c, o) if architecture == "skip-gram" else (o, c)
+            pairs.append((int(inputs[s, place[0]]), int(outputs[s, place[1]])))
+
+    monkeypatch.setattr(trainer._Trainer, "_step", look)
+    settings = WordSettings(architecture=architecture, dim=4, window=3, sample=0, epochs=1)
+    subwords = Subwords(words) if with_subwords else None
+    train(corpus, settings, subwords=subwords, setting=ONE_THREAD, progress=False)
+    distances = torch.tensor([abs(a - b) for a, b in pairs]).bincount()
+    assert distances[0] == 0
+    assert distances[1] == 2 * 199  # each neighbour, in both directions
+    assert distances[1] > distances[2] > distances[3] > 0  # widths of 1, 2 and 3
+    assert len(distances) == 4
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -288,11 +389,74 @@ def test_cut_off_and_resumed_the_result_is_the_same_bit_for_bit(topics, tmp_path
         train(topics, other, subwords=subwords(), seed=3, checkpoint=path, resume=True, progress=False)
 
 
+def test_a_checkpoint_of_other_ngrams_or_of_another_text_is_refused(topics, tmp_path):
+    path = tmp_path / "last.pt"
+
+    def go(corpus, least):
+        subwords = Subwords(corpus.vocabulary.words, least, 6, buckets=50)
+        train(
+            corpus,
+            WordSettings(dim=4, epochs=1),
+            subwords=subwords,
+            setting=ONE_THREAD,
+            checkpoint=path,
+            resume=True,
+            progress=False,
+        )
+
+    go(topics, 3)
+    with pytest.raises(ReplearnError, match=r"another training: ngrams \[3, 6, 50\] then, \[2, 6, 50\] now"):
+        go(topics, 2)
+    words = [word.replace("cat", "car") for word in topics.vocabulary.words]
+    changed = dataclasses.replace(topics, vocabulary=Vocabulary(words, topics.vocabulary.counts))
+    with pytest.raises(ReplearnError, match="another training: checksum of the vocabulary"):
+        go(changed, 3)
+
+
 def test_a_seed_decides_everything_with_one_thread(topics):
     settings = WordSettings(dim=8, epochs=1)
     one, again, other = (train(topics, settings, seed=seed, setting=ONE_THREAD, progress=False) for seed in (1, 1, 2))
     assert all(a.equal(b) for a, b in zip(tables(one), tables(again), strict=True))
     assert not tables(one)[0].equal(tables(other)[0])
+
+
+def test_vectors_of_an_epoch_stay_as_they_were_when_training_goes_on(topics):
+    seen = []
+    subwords = Subwords(topics.vocabulary.words)
+    model = train(
+        topics,
+        WordSettings(dim=4, epochs=2),
+        subwords=subwords,
+        setting=ONE_THREAD,
+        on_epoch=lambda model: seen.append((model.vectors, model.vectors.rows.clone(), model.vectors.matrix.clone())),
+        progress=False,
+    )
+    for vectors, rows, matrix in seen:
+        assert vectors.rows.equal(rows)
+        assert vectors.matrix.equal(matrix)
+    assert not seen[0][1].equal(model.inputs.rows)
+    moved = subwords.to("meta")  # as for a GPU: the caller's own, and those of training, stay where they are
+    assert (moved.rows.device.type, subwords.rows.device.type, len(moved)) == ("meta", "cpu", len(subwords))
+
+
+def test_an_error_in_one_thread_ends_the_others(topics, monkeypatch):
+    monkeypatch.setattr(trainer, "PART", 256)
+    failed = threading.Event()
+    parts = []
+
+    def train_part(self, number):
+        if number == 0:
+            failed.set()
+            raise MemoryError("none left")
+        failed.wait(10)
+        parts.append(number)
+        time.sleep(0.01)
+        return iter(())
+
+    monkeypatch.setattr(trainer._Trainer, "train_part", train_part)
+    with pytest.raises(MemoryError, match="none left"):
+        train(topics, WordSettings(dim=4), setting=TWO_THREADS, progress=False)
+    assert len(parts) < 20  # of more than a hundred
 
 
 @pytest.mark.parametrize("setting", [ONE_THREAD, TWO_THREADS], ids=["one thread", "two threads"])
@@ -323,6 +487,7 @@ def test_threads_of_torch_are_left_as_they_were(topics):
         ({"lr": 0.0}, "lr: expected a number above 0"),
         ({"lr": float("nan")}, "lr"),
         ({"least_lr": 1.0}, "least_lr: expected 0 to lr"),
+        ({"sample": -1.0}, "sample: expected a number from 0 up"),
     ],
 )
 def test_settings_that_make_no_sense(options, said):

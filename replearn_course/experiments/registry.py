@@ -94,7 +94,7 @@ _WORD_PROTOCOL = (
     "occurrences, {epochs} epochs, learning rate {lr} falling to {least_lr}; {streams} streams in blocks of {block} with {shared} "
     "shared negatives; vectors of the last step. Analogies by 3CosAdd among the 30,000 most frequent words, the question's "
     "words left out, questions with a rarer word not asked; Spearman's correlation of cosine and human score over the pairs "
-    "with two vectors. Streams, blocks, shared negatives and caps were chosen on this text with these files in view, by single "
+    "with two vectors. Streams, blocks, shared negatives and caps were chosen on wiki2015 with these files in view, by single "
     "epochs; the rest are the usual settings"
 )
 

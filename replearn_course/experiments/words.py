@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,6 +56,10 @@ class Settings(WordSettings):
         super().__post_init__()
         if self.export not in EXPORTS:
             raise unknown_name("export", self.export, EXPORTS)
+        if self.min_count < 1:
+            raise ReplearnError(f"min_count: expected 1 or more, got {self.min_count}")
+        if not 1 <= self.least <= self.most:
+            raise ReplearnError(f"least, most: expected 1 <= least <= most, got {self.least} and {self.most}")
         for name in ("pairs", "analogies"):
             if (file := getattr(self, name)) and not Path(file).is_file():
                 raise ReplearnError(f"{name}: there is no file {file}")
@@ -63,7 +67,11 @@ class Settings(WordSettings):
 
 def run(context: Context[TextData], settings: Settings) -> dict[str, Any]:
     """Train with one seed, write the vectors, and probe them."""
-    files = evaluation_files(context.data, settings)  # before the long work: they may have to be fetched
+    files = evaluation_files(
+        context.data, settings
+    )  # before the long work: they may have to be fetched, or be malformed
+    for name, path in files.items():
+        _read(name, path)
     corpus = _corpus(context.data, settings.min_count)
     options = {field.name: getattr(settings, field.name) for field in dataclasses.fields(WordSettings)}
     words = corpus.vocabulary.words
@@ -110,24 +118,38 @@ def evaluation_files(data: TextData, settings: Settings) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def evaluate(vectors: WordVectors, files: dict[str, Path]) -> dict[str, float]:
+def evaluate(vectors: WordVectors, files: dict[str, Path], say: Callable[[str], object] = print) -> dict[str, float]:
     """What the vectors know: correlations with human judgements, and analogies.
 
     Args:
         vectors: most frequent words first.
         files: of :func:`evaluation_files`.
+        say: where a line goes for a file that says nothing about these vectors, as one of another language.
     """
     metrics: dict[str, float] = {}
     for name, path in files.items():
-        if name == "analogies":
-            found = analogies(vectors, read_analogies(path))
-            metrics |= {"analogies": found.accuracy, "analogies_asked": found.asked}
-            kinds = {"semantic": found.semantic, "syntactic": found.syntactic}
-            metrics |= {kind: share for kind, share in kinds.items() if share is not None}
-        else:
-            near = similarity(vectors, read_pairs(path))
-            metrics |= {name: near.rho, f"{name}_found": near.found}
+        asked = _read(name, path)
+        try:
+            metrics |= _analogies(vectors, asked) if name == "analogies" else _similarity(vectors, asked, name)
+        except ReplearnError as error:  # the vectors took long, and are worth something without it
+            say(f"{path.name} is left out: {error}")
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+
+def _read(name: str, path: Path) -> Any:
+    return read_analogies(path) if name == "analogies" else read_pairs(path)
+
+
+def _analogies(vectors: WordVectors, questions: Any) -> dict[str, float]:
+    found = analogies(vectors, questions)
+    kinds = {"semantic": found.semantic, "syntactic": found.syntactic}
+    shares = {kind: share for kind, share in kinds.items() if share is not None}
+    return {"analogies": found.accuracy, "analogies_asked": found.asked, **shares}
+
+
+def _similarity(vectors: WordVectors, pairs: Any, name: str) -> dict[str, float]:
+    found = similarity(vectors, pairs)
+    return {name: found.rho, f"{name}_found": found.found}
 
 
 def figures(context: Context[TextData], settings: Settings) -> Iterator[tuple[str, Figure]]:

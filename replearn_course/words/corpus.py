@@ -40,6 +40,10 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def has_words(self) -> bool:
+        """Whether there is more than boundaries; a text that has words is not read to its end."""
+        return any((part >= 0).any() for part in _chunks(self.ids))
+
     def part(self, number: int, parts: int, slices: int) -> Tensor:
         """One of several parts of the text that are alike: a slice from each of many places all over it.
 
@@ -94,12 +98,15 @@ def encode(
         new_id = np.full(len(words), -2, np.int32)  # -2: left out
         new_id[0] = -1
         new_id[kept] = np.arange(len(kept), dtype=np.int32)
+        vocabulary = Vocabulary([words[i] for i in kept], torch.from_numpy(counts[kept]))
         _rewrite(first, ids, new_id)
         first.unlink()
     except OSError as error:
         where = folder or tempfile.gettempdir()
-        raise ReplearnError(f"folder: cannot write the ids below {where}: {error.strerror or error}") from error
-    vocabulary = Vocabulary([words[i] for i in kept], torch.from_numpy(counts[kept]))
+        raise ReplearnError(
+            f"folder: cannot write the ids below {where}: {error.strerror or error}; they need 8 bytes a word, "
+            f"and go elsewhere with this argument or the environment variable TMPDIR"
+        ) from error
     return Corpus(vocabulary, np.memmap(ids, np.int32, "r"), int(counts[1:].sum()), place)
 
 
@@ -118,10 +125,10 @@ def _read(source: Source, tokenizer: Tokenizer, path: Path) -> tuple[list[str], 
     with path.open("wb") as file:
         for tokens in pieces(source, tokenizer):
             part = np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens))
-            part.tofile(file)
+            file.write(part.data)  # a full disk is named in its error, in that of `tofile` it is not
             if len(numbers) > len(counts):
                 counts = np.concatenate([counts, np.zeros(len(numbers), np.int64)])
-            counts += np.bincount(part, minlength=len(counts))
+            np.add.at(counts, part, 1)  # a piece may be one short sentence: nothing here may cost a vocabulary
     if "" in numbers:
         raise ReplearnError("source: expected words, got an empty string among them")
     return list(numbers), counts[: len(numbers)]
@@ -147,7 +154,7 @@ def _rewrite(source: Path, target: Path, new_id: np.ndarray) -> None:
     with target.open("wb") as file:
         for part in _chunks(np.memmap(source, np.int32, "r")):
             ids = new_id[part]
-            ids[ids != -2].tofile(file)
+            file.write(ids[ids != -2].data)
 
 
 def _chunks(ids: np.ndarray) -> Iterator[np.ndarray]:

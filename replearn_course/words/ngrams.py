@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -97,6 +98,7 @@ class Subwords:
         return self.rows[within + (first - starts)[places]], places
 
     def to(self, device: torch.device | str) -> Subwords:
-        """Move the rows to a device, in place."""
-        self.rows, self.starts = self.rows.to(device), self.starts.to(device)
-        return self
+        """The same on a device."""
+        there = copy.copy(self)
+        there.rows, there.starts = self.rows.to(device), self.starts.to(device)
+        return there

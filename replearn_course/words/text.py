@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
+import os
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -92,14 +95,17 @@ def _tokens(text: str, tokenizer: Tokenizer) -> list[str]:
     if tokenizer is tokenize:  # knows line breaks itself
         return tokenize(text)
     tokens = []
-    for line in text.splitlines():
-        tokens += [*tokenizer(line), BOUNDARY]
-    return tokens if text.endswith("\n") else tokens[:-1]
+    for line in io.StringIO(text, newline="\n"):  # splitlines would end a sentence at a form feed too
+        tokens += tokenizer(line.rstrip("\r\n"))
+        if line.endswith("\n"):
+            tokens.append(BOUNDARY)
+    return tokens
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ReplearnError(f"corpus: {path} does not exist")
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists fails for a name that is too long, such as a whole text
+        shown = textwrap.shorten(str(path), 80, placeholder="...")
+        raise ReplearnError(f"corpus: {shown} does not exist; sentences that are no file come in a list")
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.rglob("*.txt") if file.is_file())
@@ -115,12 +121,12 @@ def _texts(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             while block := file.read(BYTES):
-                waiting = len(decoder.getstate()[0])  # bytes of a letter that the last block cut
                 try:
                     text = rest + decoder.decode(block)
                 except UnicodeDecodeError as error:
-                    at = before - waiting + error.start
-                    line = lines + 1 + block[: max(0, error.start - waiting)].count(b"\n")
+                    # Its own position counts from a letter that the last block cut, or from behind a byte order mark.
+                    start = len(block) - (len(error.object) - error.start)
+                    at, line = before + start, lines + 1 + block[: max(0, start)].count(b"\n")
                     raise ReplearnError(
                         f"{path}: byte {at} (line {line}) is not UTF-8 ({error.reason}); convert the file, for example "
                         f"with `iconv -f WINDOWS-1251 -t UTF-8`, whichever encoding it has"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ class WordSettings:
         for name in ("dim", "window", "negatives", "epochs", "streams", "block", "shared"):
             if (value := getattr(self, name)) < 1:
                 raise ReplearnError(f"{name}: expected 1 or more, got {value}")
+        if not 0 <= self.sample < math.inf:
+            raise ReplearnError(f"sample: expected a number from 0 up, got {self.sample}")
         for name in ("lr", "repeats", "cap", "row_cap"):
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise ReplearnError(f"{name}: expected a number above 0, got {value}")
@@ -113,11 +116,11 @@ class WordModel:
     @property
     def vectors(self) -> WordVectors:
         """The word vectors, with those of n-grams if there are any, on the CPU."""
-        matrix = self.inputs.vectors().cpu().clone()
         words, counts = self.vocabulary.words, self.vocabulary.counts
+        rows = self.inputs.rows.detach().to("cpu", copy=True)  # training may go on
         if isinstance(self.inputs, SubwordTable):
-            return SubwordVectors(words, matrix, counts, self.inputs.rows.cpu(), self.inputs.subwords.to("cpu"))
-        return WordVectors(words, matrix, counts)
+            return SubwordVectors(words, self.inputs.vectors().cpu(), counts, rows, self.inputs.subwords.to("cpu"))
+        return WordVectors(words, rows, counts)
 
 
 def train(
@@ -166,7 +169,7 @@ def train(
         raise ReplearnError(
             f"subwords: of {subwords.words} words, expected those of the corpus, {len(corpus.vocabulary)}"
         )
-    if not (corpus.ids >= 0).any():
+    if not corpus.has_words():
         raise ReplearnError("corpus: expected words, got only boundaries")
     keep_memory()
     trainer = _Trainer(corpus, settings, subwords, seed, setting or choose())
@@ -180,7 +183,7 @@ def train(
             start = time.perf_counter()
             trainer.run(until=start + checkpoint_seconds if path else math.inf, interrupt=interrupt, bar=bar)
             trainer.seconds += time.perf_counter() - start
-            if finished := trainer.next_part == trainer.parts:
+            if trainer.next_part == trainer.parts:
                 row = trainer.row()
                 history.rows.append(row)
                 trainer.next_epoch()
@@ -189,7 +192,7 @@ def train(
                     on_epoch(trainer.model)
             if interrupt.asked and history.epochs < settings.epochs:
                 history.stopped = "interrupted"
-            if path and (finished or interrupt.asked or history.stopped == "finished"):
+            if path:
                 trainer.save(path)
             if history.stopped == "interrupted":
                 break
@@ -233,7 +236,7 @@ class _Trainer:
         """Train on the next parts of this epoch, until there are none, the time is up or an end is asked for."""
         start = time.perf_counter() - self.seconds
         lock = threading.Lock()
-        failed: list[ReplearnError] = []
+        failed: list[Exception] = []
 
         def work() -> None:
             torch.set_num_threads(1)  # counts for this thread only
@@ -246,7 +249,7 @@ class _Trainer:
                 try:
                     losses = [loss.item() for loss in self.train_part(number)]
                     self._must_be_sane(losses)
-                except ReplearnError as error:
+                except Exception as error:  # ends the other threads too, and is raised below
                     failed.append(error)
                     return
                 with lock:
@@ -278,9 +281,10 @@ class _Trainer:
         streams, length = len(ids), ids.shape[1] - 2 * s.window
         scale = (s.cap / (streams * s.block * self.share)).clamp(max=1)[:, None]
         steps = length // s.block
-        # Most steps lie within one sentence in each stream, and need no look at where sentences end.
+        # In a text of long sentences most steps lie within one in each stream, and need no look at where it ends.
         reach = sentences.unfold(1, s.block + 2 * s.window, s.block)  # (S, steps, E)
-        divided = (reach.amin(2) != reach.amax(2)).any(0).tolist()
+        least, most = reach.amin(2), reach.amax(2)
+        divided = ((least != most) | (least < 0)).any(0).tolist()  # below 0: there is padding, and perhaps nothing else
         together = self.model.inputs.steps_together or steps
 
         def places_of(first: int, last: int, beyond: int) -> slice:
@@ -434,8 +438,14 @@ class _Trainer:
 
     def _description(self) -> dict[str, Any]:
         """What must be the same for a training to go on."""
-        corpus = {"words": self.corpus.words, "vocabulary": len(self.corpus.vocabulary), "ids": len(self.corpus)}
-        return {**asdict(self.settings), "seed": self.seed, "rows": len(self.model.inputs.rows), **corpus}
+        words = self.corpus.vocabulary.words
+        corpus = {"words": self.corpus.words, "vocabulary": len(words), "ids": len(self.corpus)}
+        checksum = {"checksum of the vocabulary": zlib.crc32("\n".join(words).encode())}
+        ngrams = None
+        if isinstance(self.model.inputs, SubwordTable):
+            of = self.model.inputs.subwords
+            ngrams = [of.least, of.most, of.buckets]
+        return {**asdict(self.settings), "seed": self.seed, "ngrams": ngrams, **corpus, **checksum}
 
 
 def _noise_table(vocabulary: Vocabulary) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
@@ -18,11 +17,10 @@ from replearn_course.errors import ReplearnError, check_embeddings, check_tensor
 from replearn_course.files import load_weights, save_weights, weights_metadata
 from replearn_course.words.formats import read_word2vec, write_word2vec
 from replearn_course.words.ngrams import Subwords
+from replearn_course.words.vocabulary import check_word
 
 __all__ = ["SubwordVectors", "WordVectors"]
 
-# What the files can hold. A no-break space is a letter here, as in the published vectors of fastText.
-_WORD = re.compile(r"[^ \t\n\r\x0b\x0c\ud800-\udfff]+")
 _FORMAT, _VERSION = "replearn word vectors", "1"
 
 
@@ -50,8 +48,7 @@ class WordVectors:
         self.words = list(words)
         self.index: dict[str, int] = {}
         for row, word in enumerate(self.words):
-            if not isinstance(word, str) or not _WORD.fullmatch(word):
-                raise ReplearnError(f"words: expected text without white space, got {word!r} in row {row}")
+            check_word(word, f" in row {row}")
             if self.index.setdefault(word, row) != row:
                 raise ReplearnError(f"words: expected each once, got {word!r} in rows {self.index[word]} and {row}")
         check_tensors(matrix=matrix)

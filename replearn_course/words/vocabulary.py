@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -10,18 +11,36 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["Vocabulary"]
+__all__ = ["Vocabulary", "check_word"]
+
+# What the files can hold. A no-break space is a letter here, as in the published vectors of fastText.
+_WORD = re.compile(r"[^ \t\n\r\x0b\x0c\ud800-\udfff]+")
+
+
+def check_word(word: object, where: str = "") -> None:
+    """Check that a word can be written to all files: text, not empty, without ASCII white space or lone surrogates.
+
+    Args:
+        word: to look at.
+        where: ends what the error says, such as ``" in row 5"``.
+
+    Raises:
+        ReplearnError: when it cannot.
+    """
+    if not isinstance(word, str) or not _WORD.fullmatch(word):
+        raise ReplearnError(f"words: expected text without white space, got {word!r}{where}")
 
 
 class Vocabulary:
     """Words with their counts, most frequent first.
 
     Args:
-        words: each once; their positions are their ids.
+        words: each once, without white space; their positions are their ids.
         counts: how often each occurs ``(V,)``, 1 or more.
 
     Raises:
-        ReplearnError: when there are no words, a word stands twice, or the counts are not one positive integer a word.
+        ReplearnError: when there are no words, a word stands twice or has white space, or the counts are not one positive
+            integer a word.
     """
 
     def __init__(self, words: Sequence[str], counts: Tensor | Sequence[int]) -> None:
@@ -32,6 +51,8 @@ class Vocabulary:
             raise ReplearnError(f"counts: expected shape ({len(self.words)},), got {tuple(self.counts.shape)}")
         if self.counts.min() < 1:
             raise ReplearnError(f"counts: expected 1 or more for each word, got {self.counts.min()}")
+        for word in self.words:
+            check_word(word)
         if len(self.ids) < len(self.words):
             raise ReplearnError("words: expected each word once, got some twice")
 
