@@ -86,3 +86,11 @@ def test_no_texts_no_answer():
     model = TextClassifier(TextFeatures(Vocabulary(["a"], [1])), ["x", "y"])
     with pytest.raises(ReplearnError, match="texts"):
         model.predict([])
+
+
+def test_the_learning_rate_falls_to_nothing():
+    texts, labels = ["good fine", "bad poor"] * 8, ["yes", "no"] * 8
+    _, history = classify_texts(texts, labels, epochs=4, lr=0.5, batch_size=4, progress=False)
+    rates = history.column("lr")
+    assert 0.5 > rates[0] > rates[1] > rates[2] > rates[3]
+    assert rates[-1] < 0.05

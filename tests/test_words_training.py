@@ -472,6 +472,30 @@ def test_vectors_that_explode_are_noticed_and_not_saved(topics, tmp_path, settin
     assert not (tmp_path / "last.pt").exists()
 
 
+def test_vectors_begin_small_and_output_vectors_at_zero(topics, monkeypatch):
+    monkeypatch.setattr(trainer._Trainer, "_step", lambda *_, **__: None)
+    settings = WordSettings(dim=50, epochs=3, lr=0.3, least_lr=0.01)
+    model = train(topics, settings, setting=ONE_THREAD, progress=False)
+    assert 0.9 / 50 < model.inputs.rows.abs().max() <= 1 / 50
+    assert model.outputs.eq(0).all()
+    assert model.history.column("lr") == pytest.approx([0.2, 0.1, 0.01])
+
+
+def test_vectors_lost_where_no_loss_was_looked_at_are_noticed(topics, tmp_path, monkeypatch):
+    def lose(self, *_, **__):
+        self.model.outputs[3] = math.nan
+
+    monkeypatch.setattr(trainer._Trainer, "_step", lose)
+    with pytest.raises(ReplearnError, match="explode in epoch 1"):
+        train(topics, WordSettings(dim=4), checkpoint=tmp_path / "last.pt", setting=ONE_THREAD, progress=False)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_the_readable_form_draws_anew_each_epoch(topics):
+    batches = WindowBatches(topics, 64, sample=0)
+    assert not next(iter(batches.epoch(0)))[1].equal(next(iter(batches.epoch(1)))[1])
+
+
 def test_threads_of_torch_are_left_as_they_were(topics):
     before = torch.get_num_threads()
     train(topics, WordSettings(dim=4, epochs=1), setting=TWO_THREADS, progress=False)
