@@ -72,6 +72,8 @@ def ours(corpus: Corpus, model: str, seed: int, epochs: int, setting: Setting, *
     trained, seconds, cpu = timed(
         lambda: train(corpus, settings, subwords=subwords, seed=seed, setting=setting, progress=False)
     )
+    if trained.history.stopped == "interrupted":
+        raise KeyboardInterrupt  # half a training is no row
     return Trained(trained.vectors, seconds, cpu)
 
 

@@ -48,7 +48,7 @@ def test_a_text_of_ones_own_in_any_language(own):
     (folder,) = (own.parent / "runs").iterdir()
     found = {m["name"]: m["value"] for m in read_json(folder / "result.json")["metrics"]}
     assert set(found) == {
-        "pairs", "pairs_found", "analogies", "analogies_asked", "syntactic", "loss", "words_per_second", "seconds",
+        "pairs", "pairs_found", "analogies", "analogies_asked", "syntactic", "loss",
     }  # fmt: skip
     assert found["pairs_found"] == 3
     assert found["analogies_asked"] == 1
@@ -92,7 +92,7 @@ def test_without_evaluation_files_a_text_of_ones_own_asks_no_network(own, monkey
         progress=False,
         say=lambda *_: None,
     )
-    assert {m["name"] for m in result["metrics"]} == {"loss", "words_per_second", "seconds"}
+    assert {m["name"] for m in result["metrics"]} == {"loss"}
     assert not list(own.parent.rglob("vectors.bin"))
 
 
@@ -194,7 +194,7 @@ def test_judgements_about_other_words_do_not_lose_the_vectors(own):
     assert "pairs.txt is left out: pairs: expected two or more whose words have vectors, got 0 of 2" in result.output
     assert "questions.txt is left out: questions: expected some with words among" in result.output
     (found,) = (own.parent / "runs").rglob("result.json")
-    assert {m["name"] for m in read_json(found)["metrics"]} == {"loss", "words_per_second", "seconds"}
+    assert {m["name"] for m in read_json(found)["metrics"]} == {"loss"}
 
 
 def test_malformed_judgements_are_said_before_the_training(own, monkeypatch):

@@ -85,8 +85,6 @@ _WORD_METRICS = (
     Metric("pairs", "your word pairs, rank correlation", "correlation"),
     Metric("pairs_found", "your word pairs with two vectors", "pairs"),
     Metric("loss", "mean loss of a pair, last epoch", "nats"),
-    Metric("words_per_second", "words a second, all threads", "words/s"),
-    Metric("seconds", "training time", "seconds"),
 )
 
 _WORD_PROTOCOL = (

@@ -94,12 +94,13 @@ def run(context: Context[TextData], settings: Settings) -> dict[str, Any]:
     if settings.export != "none":
         binary = settings.export == "binary"
         vectors.save_word2vec(context.folder / ("vectors.bin" if binary else "vectors.txt"), binary)
-    metrics = evaluate(vectors, files) | {
-        "loss": history.rows[-1]["loss"],
-        "words_per_second": corpus.words * history.epochs / history.seconds,
+    return {
+        "metrics": evaluate(vectors, files) | {"loss": history.rows[-1]["loss"]},
+        "words": corpus.words,
+        "vocabulary": len(corpus.vocabulary),
         "seconds": history.seconds,
+        "words_per_second": corpus.words * history.epochs / history.seconds,
     }
-    return {"metrics": metrics, "words": corpus.words, "vocabulary": len(corpus.vocabulary)}
 
 
 @lru_cache(maxsize=1)
