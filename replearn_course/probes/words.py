@@ -116,7 +116,7 @@ def similarity(vectors: WordVectors, pairs: Sequence[Pair], *, lower: bool = Tru
 
     Protocol: Spearman's correlation over the pairs whose two words have a vector; the others are left out and counted,
     so that two models compare only where both found the same pairs. A model that has vectors for unseen words
-    (:meth:`~replearn_course.words.vectors.WordVectors.vector`) leaves out fewer. A pair that stands twice counts twice.
+    (``WordVectors.vector``) leaves out fewer. A pair that stands twice counts twice.
     A zero vector has the cosine 0 with everything.
 
     Args:
