@@ -155,7 +155,8 @@ def format_value(value: Any, spread: float | None = None, unit: str = "") -> str
         digits = 4
     else:
         digits = 0 if abs(value) >= 1000 or (float(value).is_integer() and not spread) else 1
-    text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
+    counted = digits == 0 and spread == 0  # the same in every run
+    text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None and not counted else "")
     return text if unit in ("", "fraction", "correlation", "epochs") else f"{text} {unit}"
 
 
