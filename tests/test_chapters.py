@@ -37,6 +37,8 @@ class Pictures(HTMLParser):
     def handle_starttag(self, tag, attributes):
         if tag == "img":
             self.images.append(dict(attributes))
+        if tag == "svg":  # a map of words
+            self.images.append({"alt": dict(attributes).get("aria-label")})
         self.captions += tag == "figcaption"
         self.figures += tag == "figure"
 

@@ -112,7 +112,7 @@ def test_table_puts_claimed_beside_measured():
         (0.5, None, "fraction", "0.5000"),
         (21.0, None, "epochs", "21"),
         (21.5, 0.707, "epochs", "21.5 ± 0.7"),
-        (21.0, 0.0, "epochs", "21 ± 0"),
+        (21.0, 0.0, "epochs", "21"),
         (0, None, "seconds", "0 seconds"),
         (39.31, 0.04, "TFLOP", "39.3 ± 0.0 TFLOP"),
     ],
