@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from replearn_course.data.cifar import CIFAR10
 from replearn_course.data.dataset import Dataset
 from replearn_course.data.images import Splits
 from replearn_course.data.mnist import MNIST
@@ -13,7 +14,9 @@ from replearn_course.errors import unknown_name
 
 __all__ = ["DATASETS", "fetch", "find", "load", "verify"]
 
-DATASETS: dict[str, Dataset[Any]] = {MNIST.name: MNIST, **TEXTS, WORD_EVALUATION.name: WORD_EVALUATION}
+DATASETS: dict[str, Dataset[Any]] = {
+    dataset.name: dataset for dataset in (MNIST, CIFAR10, *TEXTS.values(), WORD_EVALUATION)
+}
 
 
 def find(name: str) -> Dataset[Any]:
@@ -28,7 +31,7 @@ def find(name: str) -> Dataset[Any]:
 
 
 @overload
-def load(name: Literal["mnist"], scale: str | None = None, *, download: bool = True) -> Splits: ...
+def load(name: Literal["mnist", "cifar10"], scale: str | None = None, *, download: bool = True) -> Splits: ...
 @overload
 def load(name: Literal["text8", "wiki2015"], scale: str | None = None, *, download: bool = True) -> TextData: ...
 @overload
