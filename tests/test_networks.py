@@ -12,6 +12,7 @@ from replearn_course.networks import (
     ENCODERS,
     N1,
     N2,
+    PROJECTORS,
     ConvNet,
     Encoder,
     PairHead,
@@ -20,6 +21,8 @@ from replearn_course.networks import (
     SmallCNN,
     count_parameters,
     encoder,
+    named_projector,
+    projector,
 )
 
 
@@ -279,3 +282,63 @@ def test_verifier_calls_small_what_is_probably_the_same():
     chance = logits.sigmoid()
     expected = -torch.where(same, chance, 1 - chance).log().mean()
     assert method(x, y, same)["loss"].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+# -- projectors --------------------------------------------------------------------------------------------------------
+
+
+def by_hand(layers: list[nn.Module], h: torch.Tensor, hidden_norm: bool, last_norm: str) -> torch.Tensor:
+    """What a projector in training mode gives, from the weights alone."""
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]
+    for layer in linear:
+        last = layer is linear[-1]
+        h = h @ layer.weight.T + (0 if layer.bias is None else layer.bias)
+        if last_norm != "none" if last else hidden_norm:
+            norm = norms.pop(0)
+            h = (h - h.mean(dim=0)) / (h.var(dim=0, correction=0) + 1e-5).sqrt()
+            h = h if norm.weight is None else norm.weight * h + norm.bias
+        h = h if last else h.clamp_min(0)
+    assert not norms
+    return h
+
+
+@pytest.mark.parametrize("widths", [(4,), (6, 3), (5, 4, 7)])
+@pytest.mark.parametrize("hidden_norm", [True, False])
+@pytest.mark.parametrize("last_norm", ["none", "affine", "plain"])
+def test_projector_by_hand(widths, hidden_norm, last_norm):
+    torch.manual_seed(0)
+    network = projector(8, widths, hidden_norm=hidden_norm, last_norm=last_norm).double()
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm1d) and layer.affine:
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+    x = torch.randn(9, 8, dtype=torch.float64)
+    z = network(x)
+    assert z.shape == (9, widths[-1])
+    assert torch.allclose(z, by_hand(list(network), x, hidden_norm, last_norm), atol=1e-12)
+    normed = [hidden_norm] * (len(widths) - 1) + [last_norm != "none"]
+    assert [layer.bias is None for layer in network if isinstance(layer, nn.Linear)] == normed
+
+
+def test_projectors_by_name():
+    d, square = 16, lambda a, b: a * b
+    expected = {
+        "d1": square(d, 1024) + 2 * square(1024, 1024) + 3 * 2 * 1024,
+        "vicreg": square(d, 8192) + 2 * square(8192, 8192) + 2 * 2 * 8192 + 8192,
+        "wmse": square(d, 1024) + 2 * 1024 + square(1024, 64) + 64,
+        "simclr": square(d, d) + 2 * d + square(d, 128),
+        "moco-v1": square(d, 128) + 128,
+        "moco-v2": square(d, d) + d + square(d, 128) + 128,
+        "emp-ssl": square(d, 4096) + square(4096, 4096) + 2 * 2 * 4096 + square(4096, 1024) + 1024,
+    }
+    expected["barlow-twins"] = expected["vicreg"]
+    with torch.device("meta"):  # counted, not allocated
+        assert {name: count_parameters(named_projector(name, d)) for name in PROJECTORS} == expected
+    with pytest.raises(ReplearnError, match="unknown projector 'simclrr'; did you mean 'simclr'"):
+        named_projector("simclrr", d)
+    with pytest.raises(ReplearnError, match="unknown last_norm 'afine'; did you mean 'affine'"):
+        projector(d, (3,), last_norm="afine")
+    for features, widths in ((d, ()), (0, (3,)), (d, (3, 0))):
+        with pytest.raises(ReplearnError, match="features and widths: expected numbers from 1 up, got"):
+            projector(features, widths)

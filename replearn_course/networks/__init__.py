@@ -3,6 +3,7 @@
 from replearn_course.networks.d1 import N1, N2
 from replearn_course.networks.encoders import ConvNet, Encoder, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
+from replearn_course.networks.projectors import PROJECTORS, named_projector, projector
 from replearn_course.networks.registry import ENCODERS, encoder
 from replearn_course.networks.resnets import ResNet18, ResNet50
 
@@ -10,6 +11,7 @@ __all__ = [
     "ENCODERS",
     "N1",
     "N2",
+    "PROJECTORS",
     "ConvNet",
     "Encoder",
     "PairHead",
@@ -18,4 +20,6 @@ __all__ = [
     "SmallCNN",
     "count_parameters",
     "encoder",
+    "named_projector",
+    "projector",
 ]
