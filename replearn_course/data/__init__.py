@@ -1,6 +1,6 @@
 """Images as uint8 tensors on the device, views of them and the batches that methods train on; and texts."""
 
-from replearn_course.data.batches import PairBatches, PKBatches, TripletBatches
+from replearn_course.data.batches import PairBatches, PKBatches, TripletBatches, ViewBatches
 from replearn_course.data.datasets import DATASETS, load
 from replearn_course.data.images import ImageSet, Splits, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
@@ -16,6 +16,7 @@ __all__ = [
     "Splits",
     "TextData",
     "TripletBatches",
+    "ViewBatches",
     "evaluation_file",
     "load",
     "pk_batches",

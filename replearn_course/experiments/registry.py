@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from replearn_course.errors import unknown_name
-from replearn_course.experiments.catalogue import digits, words
+from replearn_course.experiments.catalogue import digits, images, words
 from replearn_course.experiments.experiment import Experiment, Metric
 
 __all__ = ["EXPERIMENTS", "Experiment", "Metric", "find"]
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (*words.EXPERIMENTS, *digits.EXPERIMENTS)
+    experiment.name: experiment for experiment in (*words.EXPERIMENTS, *digits.EXPERIMENTS, *images.EXPERIMENTS)
 }
 
 

@@ -246,7 +246,8 @@ def _result(
 ) -> dict[str, Any]:
     metrics = []
     for metric in experiment.metrics:
-        values = [outcome["metrics"][metric.name] for outcome in outcomes if metric.name in outcome["metrics"]]
+        factor = 100 if metric.unit == "percent" else 1  # experiments give fractions
+        values = [factor * outcome["metrics"][metric.name] for outcome in outcomes if metric.name in outcome["metrics"]]
         if not values:  # such as analogies of a text in another language
             continue
         stated = claim(metric.claim) if metric.claim else None

@@ -6,7 +6,7 @@ from torch import nn
 
 from replearn_course.losses import BarlowTwinsLoss
 from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 
 __all__ = ["BarlowTwins"]
 
@@ -24,9 +24,6 @@ class BarlowTwins(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, off_diagonal: float = 5e-3) -> None:
-        super().__init__(encoder, projector or default(encoder), BarlowTwinsLoss(off_diagonal))
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The paper's projector."""
-    return projector("barlow", encoder.embedding_size)
+        super().__init__(
+            encoder, projector or named_projector("barlow-twins", encoder.embedding_size), BarlowTwinsLoss(off_diagonal)
+        )

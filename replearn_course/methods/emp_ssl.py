@@ -6,7 +6,7 @@ from torch import nn
 
 from replearn_course.losses import EMPSSLLoss
 from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 
 __all__ = ["EMPSSL"]
 
@@ -32,9 +32,8 @@ class EMPSSL(MultiViewMethod):
         invariance: float = 200.0,
         eps: float = 0.2,
     ) -> None:
-        super().__init__(encoder, projector or default(encoder), EMPSSLLoss(invariance=invariance, eps=eps))
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The paper's projector."""
-    return projector("emp-ssl", encoder.embedding_size)
+        super().__init__(
+            encoder,
+            projector or named_projector("emp-ssl", encoder.embedding_size),
+            EMPSSLLoss(invariance=invariance, eps=eps),
+        )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import info_nce
 from replearn_course.methods.multi_view import check_image_views
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 from replearn_course.training.ranks import gather
 
 __all__ = ["MoCo"]
@@ -64,7 +64,7 @@ class MoCo(nn.Module):
         for name, value in {"queue": queue, "groups": groups}.items():
             if value < 1:
                 raise ReplearnError(f"{name}: expected 1 or more, got {value}")
-        self.encoder, self.projector = encoder, projector or default(encoder)
+        self.encoder, self.projector = encoder, projector or named_projector("moco-v2", encoder.embedding_size)
         self.key_encoder, self.key_projector = (
             copy.deepcopy(network).requires_grad_(False) for network in (self.encoder, self.projector)
         )
@@ -121,8 +121,3 @@ class MoCo(nn.Module):
 def _wide(z: Tensor) -> Tensor:
     """In float32 at least."""
     return z.to(torch.promote_types(z.dtype, torch.float32))
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The projector of v2."""
-    return projector("moco-v2", encoder.embedding_size)

@@ -6,7 +6,7 @@ from torch import nn
 
 from replearn_course.losses import NTXentLoss
 from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 
 __all__ = ["SimCLR"]
 
@@ -24,9 +24,6 @@ class SimCLR(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, temperature: float = 0.5) -> None:
-        super().__init__(encoder, projector or default(encoder), NTXentLoss(temperature))
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The paper's projector."""
-    return projector("simclr", encoder.embedding_size)
+        super().__init__(
+            encoder, projector or named_projector("simclr", encoder.embedding_size), NTXentLoss(temperature)
+        )

@@ -6,7 +6,7 @@ from torch import nn
 
 from replearn_course.losses import VICRegLoss
 from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 
 __all__ = ["VICReg"]
 
@@ -37,9 +37,4 @@ class VICReg(MultiViewMethod):
         covariance: float = 1.0,
     ) -> None:
         loss = VICRegLoss(variant, invariance=invariance, variance=variance, covariance=covariance)
-        super().__init__(encoder, projector or default(encoder), loss)
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The paper's projector."""
-    return projector("vicreg", encoder.embedding_size)
+        super().__init__(encoder, projector or named_projector("vicreg", encoder.embedding_size), loss)

@@ -6,7 +6,7 @@ from torch import nn
 
 from replearn_course.losses import WMSELoss
 from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, projector
+from replearn_course.networks import Encoder, named_projector
 
 __all__ = ["WMSE"]
 
@@ -24,9 +24,4 @@ class WMSE(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, sub_batch: int = 128) -> None:
-        super().__init__(encoder, projector or default(encoder), WMSELoss(sub_batch))
-
-
-def default(encoder: Encoder) -> nn.Module:
-    """The paper's projector."""
-    return projector("wmse", encoder.embedding_size)
+        super().__init__(encoder, projector or named_projector("wmse", encoder.embedding_size), WMSELoss(sub_batch))

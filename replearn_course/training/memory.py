@@ -12,8 +12,10 @@ __all__ = ["PeakMemory", "peak_memory"]
 
 
 class PeakMemory:
-    """Attributes:
-    mib: what the work added at its peak, in MiB; ``None`` where the system does not tell.
+    """What :func:`peak_memory` measures.
+
+    Attributes:
+        mib: what the work added at its peak, in MiB; ``None`` where the system does not tell.
     """
 
     mib: float | None = None

@@ -1,0 +1,185 @@
+"""One method, one encoder, images without labels; then every probe. All methods of chapters 8 to 12 are run here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from replearn_course import methods, plots
+from replearn_course.data import ImageSet, Splits, ViewBatches, load, preset
+from replearn_course.errors import unknown_name
+from replearn_course.experiments.evaluation import evaluate, partial
+from replearn_course.experiments.runner import Context
+from replearn_course.files import load_weights, read_csv, save_weights
+from replearn_course.networks import Encoder, encoder, named_projector
+from replearn_course.probes import CollapseMonitor, embed
+from replearn_course.training import History, constant, optimizer, peak_memory, warmup_cosine
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["METHODS", "Settings", "build", "figures", "run"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The one protocol under which the methods are compared, and what each of them needs of its own.
+
+    Attributes:
+        projector: a named one, of its own where a method needs it.
+        reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
+        probed: other epochs after which the encoder is linearly probed.
+        images: takes only so many of the training images.
+        validate: train without the validation split and test on it: for choosing settings.
+        transfer: another dataset that the encoder is probed on.
+        transfer_size: to which its images are brought.
+    """
+
+    method: str = "vicreg"
+    encoder: str = "n1"
+    projector: str = "d1"
+    views: str = "simclr"
+    n_views: int = 2
+    epochs: int = 10
+    reported: int = 0
+    probed: str = ""
+    batch_size: int = 256
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    warmup: float = 0.1
+    schedule: str = "cosine"
+    variant: str = "official"
+    temperature: float = 0.5
+    momentum: float = 0.99
+    queue: int = 4096
+    groups: int = 1
+    sub_batch: int = 128
+    images: int | None = None
+    validate: bool = False
+    partial_lr: float = 0.1
+    partial_encoder_lr: float = 0.02
+    transfer: str = ""
+    transfer_size: int = 64
+
+
+METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
+    "simclr": lambda s, e, p, _: methods.SimCLR(e, p, s.temperature),
+    "moco": lambda s, e, p, _: methods.MoCo(
+        e, p, queue=s.queue, momentum=s.momentum, temperature=s.temperature, groups=s.groups
+    ),
+    "barlow-twins": lambda s, e, p, _: methods.BarlowTwins(e, p),
+    "wmse": lambda s, e, p, _: methods.WMSE(e, p, s.sub_batch),
+    "vicreg": lambda s, e, p, _: methods.VICReg(e, p, s.variant),
+    "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p),
+    "supervised": lambda s, e, _, classes: methods.Supervised(e, classes),
+}
+
+
+def build(settings: Settings, images: ImageSet) -> nn.Module:
+    """The method before training, for these images.
+
+    Raises:
+        ReplearnError: for an unknown method, encoder or projector.
+    """
+    if settings.method not in METHODS:
+        raise unknown_name("method", settings.method, METHODS)
+    network = encoder(settings.encoder, images.images.shape[1])
+    head = named_projector(settings.projector, network.embedding_size)
+    return METHODS[settings.method](settings, network, head, len(images.classes))
+
+
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
+    """Train with one seed, and probe."""
+    data, setting = context.data, context.setting
+    train, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
+    if settings.images and settings.images < len(train):
+        train = train.split(settings.images)[1]
+    method = build(settings, train)
+    supervised = settings.method == "supervised"
+    views = preset(settings.views, train.images.shape[-1], settings.n_views)
+    reported = settings.reported or settings.epochs
+    milestones = {reported, *map(int, settings.probed.split())}
+
+    def keep(trained: Any, history: History) -> None:
+        if history.epochs in milestones:  # written before the checkpoint of that epoch, so a resumed training has them
+            save_weights(_milestone(context, history.epochs), trained.encoder.state_dict(), {})
+
+    with peak_memory(setting.device) as memory:
+        history = context.fit(
+            method,
+            ViewBatches(train, settings.batch_size, views, seed=context.seed, labels=supervised),
+            optimizer(settings.optimizer, method, settings.lr, settings.weight_decay),
+            epochs=settings.epochs,
+            schedule=warmup_cosine(settings.warmup) if settings.schedule == "cosine" else constant(),
+            validation=None if supervised else CollapseMonitor(data.validation, views),
+            on_epoch=keep,
+        )
+
+    def of_epoch(epoch: int) -> Encoder:
+        network = encoder(settings.encoder, train.images.shape[1]).to(setting.device)
+        network.load_state_dict(load_weights(_milestone(context, epoch)))
+        return network.eval()
+
+    trained = of_epoch(reported)
+    metrics = evaluate(trained, train, test, seed=context.seed)
+    if supervised:
+        metrics |= _classified(method, test)
+    for epoch in sorted(milestones - {reported}):
+        found = evaluate(of_epoch(epoch), train, test, seed=context.seed)
+        metrics |= {f"{name}_{epoch}": found[name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
+    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    metrics |= partial(trained, train, test, **rates, seed=context.seed, setting=setting)
+    if settings.transfer:
+        metrics |= _transferred(context, settings, trained)
+    tflop = history.flop * reported / settings.epochs / 1e12
+    seconds = sum(history.column("seconds")[:reported])
+    metrics |= {"tflop": tflop, "seconds": seconds}
+    if memory.mib is not None:
+        metrics["memory"] = memory.mib
+    return {"metrics": metrics, "seconds": seconds, "tflop": tflop}
+
+
+def _milestone(context: Context[Splits], epoch: int) -> Path:
+    return context.folder / f"epoch-{epoch}.safetensors"
+
+
+def _classified(method: Any, test: ImageSet) -> dict[str, float]:
+    """The accuracy of a supervised network itself, with the classifier that it was trained with."""
+    with torch.no_grad():
+        logits = method.classifier.cpu()(embed(method.encoder, test.images))
+    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == test.labels.cpu()[:, None]
+    return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
+
+
+def _transferred(context: Context[Splits], settings: Settings, trained: Encoder) -> dict[str, float]:
+    """The encoder on a dataset that it never saw: linear probe, 1 % and 10 % of the labels, and the control from scratch."""
+    other: Splits = (
+        load(settings.transfer, context.setting.scale).resized(settings.transfer_size).to(context.setting.device)
+    )
+    train, test = other.published, other.test
+    found = evaluate(trained, train, test, seed=context.seed)
+    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    found |= partial(trained, train, test, **rates, seed=context.seed, setting=context.setting)
+    return {f"transfer_{name}": value for name, value in found.items()}
+
+
+def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
+    """The loss by term, the geometry by epoch, and the test embeddings by t-SNE and by their spectrum."""
+    rows = read_csv(context.folder / "history.csv")
+    monitors = ("spread", "rank", "alignment", "uniformity")
+    terms = [name for name in rows[0] if name not in ("epoch", "lr", "seconds", *monitors)]
+    yield "loss", plots.curves({name: [float(row[name]) for row in rows] for name in terms}, "loss and terms")
+    if "rank" in rows[0]:
+        yield "rank", plots.curves({"representation": [float(row["rank"]) for row in rows]}, "effective rank")
+    part = context.data.test.subset(torch.arange(min(len(context.data.test), 2000)))
+    method = build(settings, context.data.train)
+    context.restore(method)
+    z = embed(method.encoder, part.images)  # type: ignore[arg-type]
+    title = f"t-SNE, {part.name}, test images"
+    yield "tsne", plots.scatter(plots.to_2d(z), part.labels, title, classes=part.classes, kind="t-SNE")
