@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from replearn_course.data.images import ImageSet, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
+from replearn_course.data.views import Transform, draw_views
 from replearn_course.errors import ReplearnError, unknown_name
 
 __all__ = ["Batches", "ImageBatches", "PKBatches", "PairBatches", "TripletBatches", "ViewBatches"]
@@ -189,7 +189,7 @@ class ViewBatches(ImageBatches):
         self,
         data: ImageSet,
         batch_size: int,
-        views: Sequence[Views],
+        views: Sequence[Transform],
         *,
         seed: int = 0,
         labels: bool = False,
@@ -214,11 +214,8 @@ class ViewBatches(ImageBatches):
             yield (indices[:, None], labels[indices]) if self.labels else (indices[:, None],)
 
     def see(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """All views ``(V B, C, h, w)`` of the images ``(B, C, H, W)``; equal transforms in a row make theirs in one go."""
-        seen = []
-        for transform, equal in groupby(self.transforms):
-            seen.append(transform(images.repeat(len(list(equal)), 1, 1, 1), generator))
-        return torch.cat(seen) if len(seen) > 1 else seen[0]
+        """All views ``(V B, C, h, w)`` of the images ``(B, C, H, W)``, the first of each image first."""
+        return torch.cat(draw_views(images, self.transforms, generator))
 
 
 def _positive(number: int, name: str = "batch_size") -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.data import ImageSet, ViewBatches
-from replearn_course.data.batches import Views
+from replearn_course.data.views import Compose, Transform
 from replearn_course.errors import ReplearnError
 from replearn_course.methods import Supervised
 from replearn_course.networks import Encoder
@@ -56,7 +56,7 @@ def fine_tune(
     batch_size: int = 256,
     lr: float = 0.1,
     encoder_lr: float | None = None,
-    views: Views | None = None,
+    views: Transform | None = None,
     seed: int = 0,
     setting: Setting | None = None,
 ) -> FineTuned:
@@ -97,9 +97,8 @@ def fine_tune(
     groups: list[dict[str, Any]] = [{"params": method.classifier.parameters(), "lr": lr}]
     if trained == "all":
         groups.append({"params": encoder.parameters(), "lr": lr if encoder_lr is None else encoder_lr})
-    batches = ViewBatches(
-        train, min(batch_size, len(train)), [views or _as_it_is], seed=seed, labels=True, drop_last=False
-    )
+    seen = [views or Compose(())]
+    batches = ViewBatches(train, min(batch_size, len(train)), seen, seed=seed, labels=True, drop_last=False)
     history = fit(
         method,
         batches,
@@ -137,7 +136,3 @@ class _Frozen(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encoder(images)
-
-
-def _as_it_is(images: Tensor, generator: torch.Generator) -> Tensor:
-    return images

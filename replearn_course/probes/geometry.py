@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from replearn_course.data import ImageSet, ViewBatches
+from replearn_course.data import ImageSet, Transform, ViewBatches
 from replearn_course.errors import ReplearnError, check_embeddings, check_tensors
 
 __all__ = ["CollapseMonitor", "alignment", "effective_rank", "spread", "uniformity"]
@@ -98,7 +98,7 @@ class CollapseMonitor:
         images: how many.
     """
 
-    def __init__(self, data: ImageSet, views: Sequence[Callable[..., Tensor]], images: int = 1000) -> None:
+    def __init__(self, data: ImageSet, views: Sequence[Transform], images: int = 1000) -> None:
         self.batches = ViewBatches(data, min(images, len(data)), views)
 
     def __call__(self, method: nn.Module) -> dict[str, float]:
