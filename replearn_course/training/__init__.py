@@ -2,6 +2,17 @@
 
 from replearn_course.training.fit import fit
 from replearn_course.training.history import History
+from replearn_course.training.optimisers import LARS, OPTIMIZERS, make_optimizer, parameter_groups
 from replearn_course.training.schedules import linear, plateau, warmup_cosine
 
-__all__ = ["History", "fit", "linear", "plateau", "warmup_cosine"]
+__all__ = [
+    "LARS",
+    "OPTIMIZERS",
+    "History",
+    "fit",
+    "linear",
+    "make_optimizer",
+    "parameter_groups",
+    "plateau",
+    "warmup_cosine",
+]
