@@ -18,7 +18,7 @@ from replearn_course.experiments.runner import Context
 from replearn_course.files import load_weights, read_csv, save_weights
 from replearn_course.networks import Encoder, encoder, named_projector
 from replearn_course.probes import CollapseMonitor, embed
-from replearn_course.training import History, constant, optimizer, peak_memory, warmup_cosine
+from replearn_course.training import History, constant, make_optimizer, peak_memory, warmup_cosine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         history = context.fit(
             method,
             ViewBatches(train, settings.batch_size, views, seed=context.seed, labels=supervised),
-            optimizer(settings.optimizer, method, settings.lr, settings.weight_decay),
+            make_optimizer(settings.optimizer, method, settings.lr, weight_decay=settings.weight_decay),
             epochs=settings.epochs,
             schedule=warmup_cosine(settings.warmup) if settings.schedule == "cosine" else constant(),
             validation=None if supervised else CollapseMonitor(data.validation, views),

@@ -3,6 +3,7 @@
 from replearn_course.networks.d1 import N1, N2
 from replearn_course.networks.encoders import ConvNet, Encoder, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
+from replearn_course.networks.kmeans import KMeansFeatures
 from replearn_course.networks.projectors import PROJECTORS, named_projector, projector
 from replearn_course.networks.registry import ENCODERS, encoder
 from replearn_course.networks.resnets import ResNet18, ResNet50
@@ -14,6 +15,7 @@ __all__ = [
     "PROJECTORS",
     "ConvNet",
     "Encoder",
+    "KMeansFeatures",
     "PairHead",
     "ResNet18",
     "ResNet50",

@@ -42,7 +42,7 @@ def projector(
         if hidden_norm:
             layers.append(nn.BatchNorm1d(outputs))
         layers.append(nn.ReLU(inplace=True))
-    layers.append(nn.Linear(*sizes[-2:], bias=last_norm == "none"))
+    layers.append(nn.Linear(sizes[-2], sizes[-1], bias=last_norm == "none"))
     if last_norm != "none":
         layers.append(nn.BatchNorm1d(sizes[-1], affine=last_norm == "affine"))
     return nn.Sequential(*layers)

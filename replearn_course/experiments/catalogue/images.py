@@ -146,9 +146,9 @@ EXPERIMENTS = (
         settings={},
         scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
         protocol=(
-            "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; untrained "
-            "encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of whitened 6×6 patches "
-            "({patches} of them), triangle activation, four quarters"
+            "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; "
+            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
+            "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
         ),
     ),
     *(_method(name, *entry) for name, entry in _METHODS.items()),
