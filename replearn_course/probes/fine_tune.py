@@ -36,6 +36,8 @@ class FineTuned:
         losses: the cross-entropy by epoch.
         seconds: wall time of training and testing.
         flop: of training.
+        encoder: the copy that was trained.
+        classifier: the linear layer on it.
     """
 
     top1: float
@@ -44,6 +46,8 @@ class FineTuned:
     losses: list[float]
     seconds: float
     flop: float
+    encoder: Encoder
+    classifier: nn.Linear
 
 
 def fine_tune(
@@ -117,6 +121,8 @@ def fine_tune(
         losses=history.column("loss"),
         seconds=time.perf_counter() - began,
         flop=history.flop,
+        encoder=encoder,
+        classifier=method.classifier,
     )
 
 

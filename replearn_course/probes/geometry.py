@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def uniformity(z: Tensor, t: float = 2.0) -> float:
     if len(z) < 2:
         raise ReplearnError(f"z: expected two embeddings or more, got {len(z)}")
     squared = torch.pdist(F.normalize(z.double(), dim=1)).square()
-    return ((-t * squared).logsumexp(dim=0) - torch.tensor(float(len(squared))).log()).item()
+    return ((-t * squared).logsumexp(dim=0) - math.log(len(squared))).item()
 
 
 class CollapseMonitor:
