@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from replearn_course import methods, plots
-from replearn_course.data import ImageSet, Splits, ViewBatches, load, preset
+from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load, preset, without
 from replearn_course.errors import unknown_name
 from replearn_course.experiments.evaluation import evaluate, partial
 from replearn_course.experiments.runner import Context
@@ -23,7 +22,7 @@ from replearn_course.training import History, constant, make_optimizer, peak_mem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["METHODS", "Settings", "build", "figures", "run"]
+__all__ = ["METHODS", "Settings", "Trained", "build", "figures", "run", "train", "transforms"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Settings:
 
     Attributes:
         projector: a named one, of its own where a method needs it.
+        without: augmentations that are taken out of the views.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
@@ -44,6 +44,7 @@ class Settings:
     encoder: str = "n1"
     projector: str = "d1"
     views: str = "simclr"
+    without: str = ""
     n_views: int = 2
     epochs: int = 10
     reported: int = 0
@@ -94,59 +95,101 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
 
-def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
-    """Train with one seed, and probe."""
-    data, setting = context.data, context.setting
-    train, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
-    if settings.images and settings.images < len(train):
-        train = train.split(settings.images)[1]
-    method = build(settings, train)
-    supervised = settings.method == "supervised"
-    views = preset(settings.views, train.images.shape[-1], settings.n_views)
-    reported = settings.reported or settings.epochs
-    milestones = {reported, *map(int, settings.probed.split())}
+@dataclass(frozen=True)
+class Trained:
+    """A method after training.
+
+    Attributes:
+        method: with the weights of the last step.
+        encoders: by epoch, those that are probed; the last one among them.
+        history: of the training.
+        memory: peak of the training in MiB, where the system tells.
+    """
+
+    method: nn.Module
+    encoders: dict[int, Encoder]
+    history: History
+    memory: float | None
+
+    def tflop(self, epoch: int) -> float:
+        """Training compute up to an epoch."""
+        return self.history.flop / self.history.epochs * epoch / 1e12
+
+
+def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: str = "") -> Trained:
+    """Train a method on images, keeping the encoder of each epoch that is to be probed.
+
+    Args:
+        context: of the seed.
+        settings: of the method.
+        images: labels are used by the supervised method alone.
+        name: of the training, where an experiment has several.
+    """
+    setting, supervised = context.setting, settings.method == "supervised"
+    method = build(settings, images)
+    views = transforms(settings, images)
+    milestones = {settings.epochs, settings.reported or settings.epochs, *map(int, settings.probed.split())}
+    file = lambda epoch: context.folder / f"{name or 'encoder'}-epoch-{epoch}.safetensors"  # noqa: E731
 
     def keep(trained: Any, history: History) -> None:
-        if history.epochs in milestones:  # written before the checkpoint of that epoch, so a resumed training has them
-            save_weights(_milestone(context, history.epochs), trained.encoder.state_dict(), {})
+        if history.epochs in milestones:  # before the checkpoint of that epoch, so a resumed training has them all
+            save_weights(file(history.epochs), trained.encoder.state_dict(), {})
 
     with peak_memory(setting.device) as memory:
         history = context.fit(
             method,
-            ViewBatches(train, settings.batch_size, views, seed=context.seed, labels=supervised),
+            ViewBatches(images, settings.batch_size, views, seed=context.seed, labels=supervised),
             make_optimizer(settings.optimizer, method, settings.lr, weight_decay=settings.weight_decay),
             epochs=settings.epochs,
             schedule=warmup_cosine(settings.warmup) if settings.schedule == "cosine" else constant(),
-            validation=None if supervised else CollapseMonitor(data.validation, views),
+            validation=None if supervised else CollapseMonitor(context.data.validation, views),
             on_epoch=keep,
+            name=name,
         )
+    encoders = {}
+    for epoch in sorted(milestones):
+        encoders[epoch] = encoder(settings.encoder, images.images.shape[1]).to(setting.device).eval()
+        encoders[epoch].load_state_dict(load_weights(file(epoch)))
+    return Trained(method, encoders, history, memory.mib)
 
-    def of_epoch(epoch: int) -> Encoder:
-        network = encoder(settings.encoder, train.images.shape[1]).to(setting.device)
-        network.load_state_dict(load_weights(_milestone(context, epoch)))
-        return network.eval()
 
-    trained = of_epoch(reported)
-    metrics = evaluate(trained, train, test, seed=context.seed)
-    if supervised:
-        metrics |= _classified(method, test)
-    for epoch in sorted(milestones - {reported}):
-        found = evaluate(of_epoch(epoch), train, test, seed=context.seed)
-        metrics |= {f"{name}_{epoch}": found[name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
-    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
-    metrics |= partial(trained, train, test, **rates, seed=context.seed, setting=setting)
+def transforms(settings: Settings, images: ImageSet) -> tuple[Transform, ...]:
+    """One transform a view."""
+    views = preset(settings.views, images.images.shape[-1], settings.n_views)
+    for name in settings.without.split():
+        views = without(views, name)
+    return views
+
+
+def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
+    """Train with one seed, and probe."""
+    data, setting = context.data, context.setting
+    images, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
+    if settings.images and settings.images < len(images):
+        images = images.split(settings.images)[1]
+    trained = train(context, settings, images)
+    reported = settings.reported or settings.epochs
+    best = trained.encoders[reported]
+
+    probed = {epoch: evaluate(network, images, test, seed=context.seed) for epoch, network in trained.encoders.items()}
+    metrics = probed[reported]
+    for epoch in probed.keys() - {reported}:
+        metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
+    if settings.method == "supervised":
+        metrics |= _classified(trained.method, test)
+    metrics |= partial(best, images, test, **_rates(settings), seed=context.seed, setting=setting)
     if settings.transfer:
-        metrics |= _transferred(context, settings, trained)
-    tflop = history.flop * reported / settings.epochs / 1e12
-    seconds = sum(history.column("seconds")[:reported])
-    metrics |= {"tflop": tflop, "seconds": seconds}
-    if memory.mib is not None:
-        metrics["memory"] = memory.mib
-    return {"metrics": metrics, "seconds": seconds, "tflop": tflop}
+        metrics |= _transferred(context, settings, best)
+    seconds = sum(trained.history.column("seconds")[:reported])
+    metrics |= {"tflop": trained.tflop(reported), "seconds": seconds}
+    if trained.memory is not None:
+        metrics["memory"] = trained.memory
+    curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
+    return {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
 
 
-def _milestone(context: Context[Splits], epoch: int) -> Path:
-    return context.folder / f"epoch-{epoch}.safetensors"
+def _rates(settings: Settings) -> dict[str, float]:
+    return {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
 
 
 def _classified(method: Any, test: ImageSet) -> dict[str, float]:
@@ -164,8 +207,7 @@ def _transferred(context: Context[Splits], settings: Settings, trained: Encoder)
     )
     train, test = other.published, other.test
     found = evaluate(trained, train, test, seed=context.seed)
-    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
-    found |= partial(trained, train, test, **rates, seed=context.seed, setting=context.setting)
+    found |= partial(trained, train, test, **_rates(settings), seed=context.seed, setting=context.setting)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 
