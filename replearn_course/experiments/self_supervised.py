@@ -14,6 +14,7 @@ from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load,
 from replearn_course.errors import unknown_name
 from replearn_course.experiments.evaluation import evaluate, partial
 from replearn_course.experiments.runner import Context
+from replearn_course.experiments.suspects import suspects
 from replearn_course.files import load_weights, read_csv, save_weights
 from replearn_course.networks import Encoder, encoder, named_projector
 from replearn_course.probes import CollapseMonitor, embed
@@ -36,6 +37,7 @@ class Settings:
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
         validate: train without the validation split and test on it: for choosing settings.
+        suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
         transfer_size: to which its images are brought.
     """
@@ -56,6 +58,9 @@ class Settings:
     warmup: float = 0.1
     schedule: str = "cosine"
     variant: str = "official"
+    invariance: float = 25.0
+    variance: float = 25.0
+    covariance: float = 1.0
     temperature: float = 0.5
     momentum: float = 0.99
     queue: int = 4096
@@ -65,6 +70,7 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    suspects: int = 0
     transfer: str = ""
     transfer_size: int = 64
 
@@ -76,7 +82,9 @@ METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
     ),
     "barlow-twins": lambda s, e, p, _: methods.BarlowTwins(e, p),
     "wmse": lambda s, e, p, _: methods.WMSE(e, p, s.sub_batch),
-    "vicreg": lambda s, e, p, _: methods.VICReg(e, p, s.variant),
+    "vicreg": lambda s, e, p, _: methods.VICReg(
+        e, p, s.variant, invariance=s.invariance, variance=s.variance, covariance=s.covariance
+    ),
     "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p),
     "supervised": lambda s, e, _, classes: methods.Supervised(e, classes),
 }
@@ -178,6 +186,9 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if settings.method == "supervised":
         metrics |= _classified(trained.method, test)
     metrics |= partial(best, images, test, **_rates(settings), seed=context.seed, setting=setting)
+    if settings.suspects:
+        rates = _rates(settings)
+        metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
     if settings.transfer:
         metrics |= _transferred(context, settings, best)
     seconds = sum(trained.history.column("seconds")[:reported])

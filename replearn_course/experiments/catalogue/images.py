@@ -6,7 +6,7 @@ from typing import Any
 
 from replearn_course.experiments.experiment import Experiment, Metric
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["ABLATIONS", "EXPERIMENTS", "SUSPECTS"]
 
 
 def _accuracies(name: str, title: str, claim: str | None = None) -> tuple[Metric, ...]:
@@ -51,14 +51,16 @@ _PROTOCOL = (
     + _PROBE_PROTOCOL
 )
 
-_SCALES: dict[str, dict[str, Any]] = {"smoke": {"epochs": 2, "reported": 0, "probed": "", "transfer": ""}}
+_SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {"epochs": 2, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
+}
 
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "simclr": ("SimCLR: contrastive learning within a batch", 8, {"projector": "simclr"}),
     "moco": ("MoCo v2: contrastive learning against a queue", 8, {"projector": "moco-v2", "temperature": 0.2}),
     "barlow-twins": ("Barlow Twins: the cross-correlation matrix brought to the identity", 9, {"projector": "d1"}),
     "wmse": ("W-MSE: whitening, then the views of an image brought together", 10, {"projector": "wmse"}),
-    "vicreg": ("VICReg: variance, invariance, covariance", 11, {"projector": "vicreg-1024"}),
+    "vicreg": ("VICReg: variance, invariance, covariance", 11, {"projector": "1024-1024-1024"}),
     "emp-ssl": ("EMP-SSL: the total coding rate", 11, {"projector": "simclr"}),
     "supervised": ("Supervised training, whose representations are probed like any other", 11, {}),
 }
@@ -89,7 +91,7 @@ def _of_d1(method: str, network: str) -> Experiment:
     other = "d1-tinyimagenet-n2-vicreg" if vicreg and network == "n2" else None
     there = _probes(f"{other}-linear" if other else None, other)
     settings = (
-        {"views": "d1", "variant": "d1-listing", "epochs": 40, "reported": 30, "probed": "20 40"}
+        {"views": "d1", "variant": "d1-listing", "epochs": 40, "reported": 30, "probed": "20 40", "suspects": 20}
         if vicreg
         else {"views": "none", "n_views": 1, "optimizer": "sgd", "lr": 0.05, "epochs": 30}
     )
@@ -109,6 +111,7 @@ def _of_d1(method: str, network: str) -> Experiment:
                 for m in pair
                 if vicreg
             ),
+            *(Metric(f"suspect_{name}", f"suspect: {text}", "percent") for name, text in SUSPECTS.items() if vicreg),
             *(Metric(f"transfer_{m.name}", f"Tiny ImageNet: {m.title}", m.unit, m.claim) for m in there),
             *_COST,
         ),
@@ -123,6 +126,46 @@ def _of_d1(method: str, network: str) -> Experiment:
         protocol=_PROTOCOL,
     )
 
+
+SUSPECTS = {
+    "honest": "the protocol as stated: trained on the training images, tested on the test images",
+    "tested_on_train": "tested on the images that the classifier was trained on",
+    "trained_on_test": "classifier trained and tested on the test images",
+    "trained_on_both": "classifier trained on training and test images, tested on the test images",
+    "fine_tuned": "encoder trained along with the classifier, on all labels",
+    "statistics": "encoder frozen, but its batch-norm statistics moving",
+    "partial_tested_on_train": "fine-tuned on 10 % of the labels, tested on the images trained on",
+}
+
+_VICREG = {"method": "vicreg", "projector": "1024-1024-1024"}
+
+#: By name: the title, and what differs from the settings of the experiment.
+ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vicreg": ("VICReg", _VICREG),
+    "no_variance": ("without the variance term", _VICREG | {"variance": 0.0}),
+    "no_covariance": ("without the covariance term", _VICREG | {"covariance": 0.0}),
+    "invariance_only": ("with neither", _VICREG | {"variance": 0.0, "covariance": 0.0}),
+    "last_norm": ("batch norm after the last layer, as D1", _VICREG | {"projector": "d1"}),
+    "last_norm_no_variance": ("the same without the variance term", _VICREG | {"projector": "d1", "variance": 0.0}),
+    "no_projector": ("without a projector", _VICREG | {"projector": "none"}),
+    "one_layer": ("projector of one layer of 1024", _VICREG | {"projector": "1024"}),
+    "width_256": ("projector of three layers of 256", _VICREG | {"projector": "256-256-256"}),
+    "width_4096": ("projector of three layers of 4096", _VICREG | {"projector": "4096-4096-4096"}),
+    "no_crop": ("without the crop", _VICREG | {"without": "crop"}),
+    "no_flip": ("without the flip", _VICREG | {"without": "flip"}),
+    "no_colour": ("without the colour jitter", _VICREG | {"without": "colour"}),
+    "no_grey": ("without grey", _VICREG | {"without": "grey"}),
+    "batch_64": ("batch 64", _VICREG | {"batch_size": 64}),
+    "batch_1024": ("batch 1024", _VICREG | {"batch_size": 1024}),
+    "views_4": ("4 views, half the epochs", _VICREG | {"n_views": 4, "shorter": 2}),
+    "views_8": ("8 views, a quarter of the epochs", _VICREG | {"n_views": 8, "shorter": 4}),
+    "wmse_96": ("W-MSE, 64 dimensions, sub-batches of 96", {"method": "wmse", "projector": "wmse", "sub_batch": 96}),
+    "wmse_128": ("W-MSE, sub-batches of 128", {"method": "wmse", "projector": "wmse", "sub_batch": 128}),
+    "wmse_256": ("W-MSE, whole batches of 256", {"method": "wmse", "projector": "wmse", "sub_batch": 256}),
+    "queue_256": ("MoCo, queue of 256", {"method": "moco", "projector": "moco-v2", "queue": 256}),
+    "queue_4096": ("MoCo, queue of 4096", {"method": "moco", "projector": "moco-v2", "queue": 4096}),
+    "queue_16384": ("MoCo, queue of 16384", {"method": "moco", "projector": "moco-v2", "queue": 16384}),
+}
 
 EXPERIMENTS = (
     Experiment(
@@ -149,6 +192,32 @@ EXPERIMENTS = (
             "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; "
             "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
             "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
+        ),
+    ),
+    Experiment(
+        name="ablations",
+        title="Ablations: one thing changed at a time",
+        document="ours",
+        chapter=11,
+        module="ablations",
+        data="cifar10",
+        metrics=(
+            *(
+                Metric(f"{name}{kind}", f"{title}: {what}", unit)
+                for name, (title, _) in ABLATIONS.items()
+                for kind, what, unit in (
+                    ("", "linear probe", "percent"),
+                    ("_rank", "effective rank", "dimensions"),
+                    ("_spread", "spread", "ratio"),
+                    ("_tflop", "training compute", "TFLOP"),
+                )
+            ),
+        ),
+        settings={},
+        scales={"smoke": {"epochs": 2, "images": 600, "variants": "vicreg no_variance no_covariance invariance_only"}},
+        protocol=(
+            "encoder {encoder}, {epochs} epochs on {images} of the training images, batch 256 and two views but where the name "
+            "says otherwise, Adam {lr}, cosine; linear probe (L-BFGS) on the same images, tested on the validation images, last epoch"
         ),
     ),
     *(_method(name, *entry) for name, entry in _METHODS.items()),
