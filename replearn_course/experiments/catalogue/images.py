@@ -217,7 +217,7 @@ EXPERIMENTS = (
         scales={"smoke": {"epochs": 2, "images": 600, "variants": "vicreg no_variance no_covariance invariance_only"}},
         protocol=(
             "encoder {encoder}, {epochs} epochs on {images} of the training images, batch 256 and two views but where the name "
-            "says otherwise, Adam {lr}, cosine; linear probe (L-BFGS) on the same images, tested on the validation images, last epoch"
+            "says otherwise, Adam {lr}, cosine; linear probe (L-BFGS) on the same images, tested on validation images, last epoch"
         ),
     ),
     *(_method(name, *entry) for name, entry in _METHODS.items()),
