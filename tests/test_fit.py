@@ -567,7 +567,7 @@ def test_the_loss_scale_is_kept(tmp_path):
 
 
 def test_two_processes_train_as_one(tmp_path):
-    kinds = ["triplet", "batch-all", "batch-hard"]
+    kinds = ["triplet", "batch-all", "batch-hard", "batch-norm"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOB), "ranks"]
     command += [",".join(kinds), str(tmp_path / "rank")]
     done = subprocess.run(

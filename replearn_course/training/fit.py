@@ -21,7 +21,7 @@ from replearn_course.scale import Setting, choose, keep_memory
 from replearn_course.training.history import History
 from replearn_course.training.interrupt import Interrupt
 from replearn_course.training.progress import Progress
-from replearn_course.training.ranks import average, share
+from replearn_course.training.ranks import average, share, synchronise
 from replearn_course.training.schedules import Schedule
 
 __all__ = ["fit"]
@@ -86,6 +86,7 @@ def fit(
         raise ReplearnError("optimizer: holds parameters that are not of this method, so it would not train them")
     keep_memory()
     fabric = _fabric(setting or choose())
+    synchronise(method)
     method.to(memory_format=torch.channels_last)  # 1.2 to 2.2 times as fast, on CPUs and GPUs alike
     model, optimizer = fabric.setup(method, optimizer)
     scheduler = schedule.attach(optimizer, epochs * len(batches)) if schedule else None
