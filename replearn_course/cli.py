@@ -52,6 +52,9 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; by default what is fast.")
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the encoder, for long runs on a GPU.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="How many seeds, from 0 on; by default 1 at smoke, else 3.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of run folders.")] = Path("runs"),
     resume: Annotated[
@@ -77,7 +80,7 @@ def run(
     from replearn_course.experiments.runner import run as run_experiment
     from replearn_course.scale import choose
 
-    setting = choose(scale, device, precision)
+    setting = choose(scale, device, precision, compile)
     if seeds is None:
         seeds = 1 if setting.scale == "smoke" else 3
     try:

@@ -18,7 +18,7 @@ from torch import nn
 
 from replearn_course.data import ImageSet, PKBatches, RandomAffine, TripletBatches
 from replearn_course.methods import InBatchTripletNetwork, TripletNetwork
-from replearn_course.networks import SmallCNN
+from replearn_course.networks import ConvNet, SmallCNN
 from replearn_course.scale import Setting
 from replearn_course.training import History, fit, plateau, warmup_cosine
 
@@ -76,11 +76,11 @@ def train(
 
 
 def train_together(kind: str) -> dict[str, torch.Tensor]:
-    """Three steps without anything that looks at one process's share alone, and the weights."""
+    """Three steps and the weights."""
     torch.manual_seed(5)
     data = images(48, side=12)
-    encoder = SmallCNN(3, image_size=12, hidden=16)
-    if kind == "triplet":
+    encoder = ConvNet(3, width=4) if kind == "batch-norm" else SmallCNN(3, image_size=12, hidden=16)
+    if kind in ("triplet", "batch-norm"):
         method, batches = TripletNetwork(encoder, 1.0), TripletBatches(data, 16, seed=1)
     else:
         method, batches = InBatchTripletNetwork(encoder, kind, 1.0), PKBatches(data, 4, 4, seed=1, n_batches=3)

@@ -26,7 +26,7 @@ from replearn_course.data import load, text_from
 from replearn_course.data.batches import Batches
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.experiments.registry import Experiment, find
-from replearn_course.files import atomic_write, load_weights, read_json, save_weights, write_json
+from replearn_course.files import atomic_write, read_json, restore_weights, save_weights, write_json
 from replearn_course.results import claim, table
 from replearn_course.scale import Setting, banner, choose, machine_gflops, machine_name
 from replearn_course.training import History, fit
@@ -87,9 +87,7 @@ class Context(Generic[Data]):
 
     def restore(self, method: torch.nn.Module, name: str = "") -> None:
         """Give a method the weights that this seed ended with."""
-        method.load_state_dict(
-            load_weights(self.folder / f"{name}-model.safetensors" if name else self.folder / "model.safetensors")
-        )
+        restore_weights(self.folder / (f"{name}-model.safetensors" if name else "model.safetensors"), method)
         method.to(self.setting.device).eval()
 
 
