@@ -49,7 +49,7 @@ class MultiViewMethod(nn.Module):
         check_image_views(views)
         z = self.projector(self.encoder(torch.cat(list(views))))  # (V N, d)
         z = z.to(torch.promote_types(z.dtype, torch.float32)).unflatten(0, (len(views), -1))  # (V, N, d)
-        return gather(z.transpose(0, 1).contiguous()).transpose(0, 1)
+        return gather(z, dim=1)
 
 
 def check_image_views(views: Sequence[Tensor], least: int = 2) -> None:
