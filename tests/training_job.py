@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from replearn_course.data import ImageSet, PKBatches, RandomAffine, TripletBatches
+from replearn_course import methods
+from replearn_course.data import ImageSet, PKBatches, RandomAffine, TripletBatches, ViewBatches
 from replearn_course.methods import InBatchTripletNetwork, TripletNetwork
-from replearn_course.networks import ConvNet, SmallCNN
+from replearn_course.networks import ConvNet, SmallCNN, projector
 from replearn_course.scale import Setting
 from replearn_course.training import History, fit, plateau, warmup_cosine
 
