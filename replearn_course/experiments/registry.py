@@ -40,6 +40,7 @@ class Experiment:
             for one seed, and ``figures(context, settings)`` for the pictures of the first seed.
         data: the dataset.
         text: whether that is a text, and another can take its place.
+        any_images: whether that is images, and any others can take their place, labelled or not.
         metrics: what it measures, in the order of the table.
         settings: what differs from the defaults of ``Settings``.
         scales: what differs at a scale.
@@ -57,6 +58,7 @@ class Experiment:
     scales: dict[str, dict[str, Any]]
     protocol: str
     text: bool = False
+    any_images: bool = False
 
 
 _DIGITS = [str(d) for d in range(10)]
