@@ -109,8 +109,8 @@ check("ch08.momentum_update", momentum_update)
 # Draw `n` boxes inside a square image of `size` × `size` pixels:
 #
 # - the area of a box is a share of the image, uniform between the two values of `area`;
-# - its ratio, width over height, is drawn so that its *logarithm* is uniform between those of the two values of `ratio`.
-#   Twice as wide and twice as high are then equally probable;
+# - its ratio, width over height, is drawn so that its *logarithm* is uniform between those of the two values of
+#   `ratio`. Twice as wide and twice as high are then equally probable;
 # - a side that would be longer than the image is cut to `size`;
 # - all places where the box lies inside the image are equally probable: top and left are uniform and independent.
 #
@@ -205,8 +205,8 @@ check("ch08.nt_xent", nt_xent)
 # - Keys enter without gradient: no loss may reach back through the queue into the step that made them.
 # - The old queue stays as it is.
 #
-# A tiny case: a queue of 3 rows $a, b, c$ with the position 2 and the keys $x, y$. Row 2 takes $x$, row 0 takes $y$: the
-# queue is $y, b, x$, and the oldest row is now $b$ at the position 1.
+# A tiny case: a queue of 3 rows $a, b, c$ with the position 2 and the keys $x, y$. Row 2 takes $x$, row 0 takes $y$:
+# the queue is $y, b, x$, and the oldest row is now $b$ at the position 1.
 
 
 # %%
@@ -236,16 +236,17 @@ check("ch08.enqueue", enqueue)
 # ## 6. `info_nce` (medium)
 #
 # MoCo's loss asks the same kind of question as SimCLR's: which of these $1 + K$ keys is of my image? One is the key of
-# the other view of the image, made by the key encoder, and $K$ come from the queue. With the query $q_i$, its key $k_i$ and
-# the rows $n_1, \dots, n_K$ of the queue, all of length 1 already (He et al. 2020, equation 1),
+# the other view of the image, made by the key encoder, and $K$ come from the queue. With the query $q_i$, its key $k_i$
+# and the rows $n_1, \dots, n_K$ of the queue, all of length 1 already (He et al. 2020, equation 1),
 #
-# $$\ell_i = -\log \frac{\exp(q_i^\top k_i / \tau)}{\exp(q_i^\top k_i / \tau) + \sum_{j=1}^{K} \exp(q_i^\top n_j / \tau)},$$
+# $$\ell_i = -\log \frac{\exp(q_i^\top k_i / \tau)}{\exp(q_i^\top k_i / \tau)
+# + \sum_{j=1}^{K} \exp(q_i^\top n_j / \tau)},$$
 #
 # and the loss is the mean over the $N$ queries. The keys of the other images of the batch take no part: they come into
 # the queue after the step. The gradient reaches the queries only. No Python loop, and value and gradient are finite in
 # float32 at $\tau = 0.001$.
 #
-# A tiny case with $\tau = 1$: $q = k = (1, 0)$, and a queue of one row $(0, 1)$. The logits are 1 and 0, and the loss is
+# A tiny case with $\tau = 1$: $q = k = (1, 0)$, and a queue of one row $(0, 1)$. The logits are 1 and 0, the loss is
 # $-\log\bigl(e / (e + 1)\bigr) = 0.3133$.
 
 

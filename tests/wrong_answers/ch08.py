@@ -110,7 +110,7 @@ def only_brighter(images, strength, generator):
     return _made(images, _mirrored(d, generator), 1 + strength * torch.rand(d, generator=generator))
 
 
-@wrong(E, "how often and how far", "half of the views")
+@wrong(E, "how often and how far", "probability ½")
 def seldom_mirrored(images, strength, generator):
     d = _each(images)
     return _made(images, _mirrored(d, generator, 0.2), _factor(d, strength, generator))
@@ -175,10 +175,8 @@ def momentum_fixed(key, query, momentum):
 
 @wrong(E, "a step toward the query encoder", "no average")
 def query_added_whole(key, query, momentum):
-    with torch.no_grad():
-        return {
-            n: momentum * k + query[n] if k.is_floating_point() else query[n].clone() for n, k in key.items()
-        }  # fmt: skip
+    updated = {n: momentum * k.detach() + query[n].detach() for n, k in key.items()}
+    return updated | {n: q.clone() for n, q in query.items() if not q.is_floating_point()}
 
 
 @wrong(E, "a step toward the query encoder", "moves away")
