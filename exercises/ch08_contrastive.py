@@ -239,8 +239,8 @@ check("ch08.enqueue", enqueue)
 # the other view of the image, made by the key encoder, and $K$ come from the queue. With the query $q_i$, its key $k_i$
 # and the rows $n_1, \dots, n_K$ of the queue, all of length 1 already (He et al. 2020, equation 1),
 #
-# $$\ell_i = -\log \frac{\exp(q_i^\top k_i / \tau)}{\exp(q_i^\top k_i / \tau)
-# + \sum_{j=1}^{K} \exp(q_i^\top n_j / \tau)},$$
+# $$\ell_i = -\log \frac{\exp(q_i^\top k_i / \tau)}{\exp(q_i^\top k_i / \tau) +
+# \sum_{j=1}^{K} \exp(q_i^\top n_j / \tau)},$$
 #
 # and the loss is the mean over the $N$ queries. The keys of the other images of the batch take no part: they come into
 # the queue after the step. The gradient reaches the queries only. No Python loop, and value and gradient are finite in

@@ -179,8 +179,8 @@ check("ch09.effective_rank", effective_rank)
 # squares. Can it do without the $d^2$ entries? The sum of the squares of all entries of a matrix $m$ is the trace of
 # $m^\top m$, and under a trace factors may go round:
 #
-# $$\sum_{ij} (a^\top b)_{ij}^2 = \operatorname{tr}(b^\top a\, a^\top b) = \operatorname{tr}(a a^\top\, b b^\top)
-# = \sum_{nm} (a a^\top)_{nm}\,(b b^\top)_{nm},$$
+# $$\sum_{ij} (a^\top b)_{ij}^2 = \operatorname{tr}(b^\top a\, a^\top b) = \operatorname{tr}(a a^\top\, b b^\top) =
+# \sum_{nm} (a a^\top)_{nm}\,(b b^\top)_{nm},$$
 #
 # with two Gram matrices (N, N) that hold the dot products of images with images. It is exact, for any $a$ and $b$.
 #

@@ -101,10 +101,10 @@ check("ch10.w_mse", w_mse)
 # %% [markdown]
 # ## 3. `whitening_matrix` (medium)
 #
-# Which matrix makes the covariance the identity? A vector $v$ becomes $z = W (v - \mu)$, so the covariance becomes $W
-# \Sigma W^\top$, and that is the identity where $W^\top W = \Sigma^{-1}$. (The order matters. With $W W^\top =
-# \Sigma^{-1}$, as one also finds it printed, nothing is whitened.) W-MSE takes the Cholesky factor $L$ of the
-# covariance, a lower triangular matrix with positive diagonal for which $\Sigma = L L^\top$, and
+# Which matrix makes the covariance the identity? A vector $v$ becomes $z = W (v - \mu)$, so the covariance becomes
+# $W \Sigma W^\top$, and that is the identity where $W^\top W = \Sigma^{-1}$. (The order matters: with
+# $W W^\top = \Sigma^{-1}$, as one also finds it printed, $z$ need not be white.) W-MSE takes the Cholesky factor $L$ of
+# the covariance, a lower triangular matrix with positive diagonal for which $\Sigma = L L^\top$, and
 #
 # $$W = L^{-1}.$$
 #
@@ -151,8 +151,8 @@ check("ch10.whitening_matrix", whitening_matrix)
 # it transposed?
 #
 # The mean and $L$ depend on every vector of the batch, and the gradient must go through them too. If it did not, the
-# loss would try to shrink the embeddings, not knowing that whitening stretches them again. Of all scalars, $\sum_k
-# \|z_k\|^2$ shows it best: it is $(K - 1)\,d$ for any batch, so its gradient is 0.
+# step would take $\mu$ and $L$ for constants and shrink, shift or turn the embeddings to no effect: whitening undoes
+# it. One scalar shows it best: $\sum_k \|z_k\|^2$ is $(K - 1)\,d$ for any batch, so its gradient is 0.
 #
 # The batch that comes in stays as it is. Here $K - 1 \ge d$, and the covariance is well conditioned.
 #
@@ -190,8 +190,8 @@ check("ch10.whiten", whiten)
 #
 # where the columns of $U$ are the eigenvectors of $\Sigma$ and $\lambda_i$ its eigenvalues. It stretches along the
 # eigenvectors and turns nothing. ($\operatorname{diag}(\lambda^{-1/2})\, U^\top$ alone whitens too: that is PCA
-# whitening, which turns the eigenvectors into the axes.) Of all matrices that whiten it makes $\sum_k \|z_k - (v_k -
-# \mu)\|^2$ smallest.
+# whitening, which turns the eigenvectors into the axes.) Of all matrices that whiten it makes
+# $\sum_k \|z_k - (v_k - \mu)\|^2$ smallest.
 #
 # Here $K - 1 \ge d$, and the covariance is well conditioned.
 #
