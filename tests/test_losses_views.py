@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import (
@@ -259,14 +261,42 @@ def test_gram_and_direct_form_equal_the_products(n_views, n, d, across, seed):
     weight = torch.randn(d, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
 
     def formed(x):
-        products = [a.T @ b for a, b in (combinations(x, 2) if across else zip(x, x, strict=True))]
+        products = [a.T @ b / 3 for a, b in (combinations(x, 2) if across else zip(x, x, strict=True))]
         return sum((weight * p.diagonal()).sum() + (p - p.diag().diag()).square().sum() for p in products)
 
     def ours(x):
-        diagonals, total = off_diagonal_squares(x.unbind(), across=across)
+        diagonals, total = off_diagonal_squares(x.unbind(), 3, across=across)
         return (weight * diagonals).sum() + total
 
     assert_same(ours, formed, x, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 7), (2, 7, 4), (3, 5, 5)], ids=str)
+@pytest.mark.parametrize("name", ["vicreg", "barlow_twins"])
+def test_both_forms_agree_at_every_shape(name, shape, monkeypatch):
+    z, results = views(*shape), []
+    for gram in (False, True):
+        monkeypatch.setattr("replearn_course.losses.views._gram_is_cheaper", lambda *_, gram=gram: gram)
+        results.append(value_and_gradient(LOSSES[name], z))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-11)
+
+
+def test_wide_embeddings_form_no_matrix_of_their_width():
+    """A (d, d) matrix would have 16 times the entries of the embeddings here."""
+
+    class Largest(TorchDispatchMode):
+        entries = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            self.entries = max([self.entries, *(x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor))])
+            return result
+
+    for name in ("vicreg", "barlow_twins", "emp_ssl"):
+        z = torch.randn(2, 8, 256)
+        with Largest() as largest:
+            value_and_gradient(LOSSES[name], z)
+        assert largest.entries == z.numel()
 
 
 # --- NT-Xent and InfoNCE ---

@@ -60,10 +60,9 @@ def barlow_twins(z: Tensor, off_diagonal: float = 5e-3) -> BarlowTwinsTerms:
     check_views(z)
     with torch.autocast(z.device.type, enabled=False):
         normalised = [batch_norm(x, None, None, training=True) for x in at_least_float32(z).unbind()]
-        diagonals, squares = off_diagonal_squares(normalised, across=True)
-        n, n_pairs = z.shape[1], len(diagonals)
-        on = (1 - diagonals / n).square().sum() / n_pairs
-        off = squares / (n**2 * n_pairs)
+        diagonals, squares = off_diagonal_squares(normalised, z.shape[1], across=True)
+        on = (1 - diagonals).square().sum() / len(diagonals)
+        off = squares / len(diagonals)
         loss = on + off_diagonal * off
     return BarlowTwinsTerms(loss, on.detach(), off.detach())
 

@@ -98,13 +98,14 @@ def vicreg(
         views = at_least_float32(z).unbind()
         n, d = views[0].shape
         # The mean needs no gradient: that by the centred columns is itself centred.
-        squares, off_diagonal = off_diagonal_squares([x - x.mean(dim=0).detach() for x in views], across=False)
+        centred = [x - x.mean(dim=0).detach() for x in views]
+        variances, covariances = off_diagonal_squares(centred, n - 1, across=False)
         # Below the smallest normal number the clamp passes no gradient: none at variance 0 without eps.
-        std = (squares / (n - 1) + settings.eps).clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+        std = (variances + settings.eps).clamp_min(torch.finfo(variances.dtype).tiny).sqrt()
         pairs = list(combinations(views, 2))
         s = torch.stack([mse_loss(a, b) for a, b in pairs]).mean() * (1 if settings.invariance_over_d else d)
         v = (1 - std).relu().mean() * (1 if settings.variance_halved else 2)
-        c = off_diagonal / ((n - 1) ** 2 * d) * (2 / len(views))
+        c = covariances * (2 / (d * len(views)))
         loss = invariance * s + variance * v + covariance * c
     return VICRegTerms(loss, s.detach(), v.detach(), c.detach())
 
