@@ -1,7 +1,7 @@
 """What the losses on several views share: the check of their input, and the products of views.
 
-Views are one tensor ``(V, N, d)``: V views of each of N images, embedded in d dimensions. Row i of every view comes from
-image i.
+Views are one tensor ``(V, N, d)``: V views of each of N images, embedded in d dimensions. Row i of every view comes
+from image i.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class _OffDiagonalSquares(torch.autograd.Function):
 
 
 def _gram_is_cheaper(n: int, d: int, n_views: int, across: bool) -> bool:
-    """Whether (N, N) matrices take less time, by the counts in :func:`off_diagonal_squares`.
+    """Whether (N, N) matrices take less time, by the counts in ``off_diagonal_squares``.
 
     The three products of a pair are counted as 2.5: measured, since the other form takes the diagonals extra.
     """
