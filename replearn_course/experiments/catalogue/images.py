@@ -52,7 +52,7 @@ _PROTOCOL = (
 )
 
 _SCALES: dict[str, dict[str, Any]] = {
-    "smoke": {"epochs": 2, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
+    "smoke": {"epochs": 4, "batch_size": 128, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
 }
 
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -183,9 +183,9 @@ EXPERIMENTS = (
             Metric("untrained_n2", "N2, untrained", "percent"),
             Metric("untrained_resnet18", "ResNet-18, untrained", "percent"),
             Metric("kmeans", "k-means features (Coates and Ng)", "percent"),
-            Metric("pixels_dimensions", "raw pixels", "dimensions"),
-            Metric("pca_dimensions", "principal components", "dimensions"),
-            Metric("kmeans_dimensions", "k-means features", "dimensions"),
+            Metric("pixels_dimensions", "raw pixels: dimensions", "dimensions"),
+            Metric("pca_dimensions", "principal components: dimensions", "dimensions"),
+            Metric("kmeans_dimensions", "k-means features: dimensions", "dimensions"),
         ),
         settings={},
         scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
