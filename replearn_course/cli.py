@@ -52,6 +52,9 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; by default what is fast.")
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the encoder, for long runs on a GPU.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="How many seeds, from 0 on; by default 1 at smoke, else 3.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of run folders.")] = Path("runs"),
     resume: Annotated[
@@ -61,6 +64,16 @@ def run(
     corpus: Annotated[
         str | None, typer.Option(help="For word vectors: your own text, a file or a folder; or text8, wiki2015.")
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="For experiments on any images: a folder of your own, with the classes, if any, in subfolders."
+        ),
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Their side in pixels; by default 32.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out files in that folder that cannot be read as images.")
+    ] = False,
     record: Annotated[bool, typer.Option("--record", help="Copy the result into the ledger.")] = False,
 ) -> None:
     """Run an experiment: train, probe, plot, and print what was claimed beside what was measured."""
@@ -72,17 +85,28 @@ def run(
     overrides = dict(_pair(text) for text in settings or [])
     if record and overrides:
         raise ReplearnError("--record: the ledger keeps runs at an experiment's own settings; leave out --set")
+    if record and images:
+        raise ReplearnError("--record: the ledger keeps runs on data that others have too; leave out --images")
     from replearn_course import results
     from replearn_course.experiments.runner import Interrupted
     from replearn_course.experiments.runner import run as run_experiment
     from replearn_course.scale import choose
 
-    setting = choose(scale, device, precision)
+    setting = choose(scale, device, precision, compile)
     if seeds is None:
         seeds = 1 if setting.scale == "smoke" else 3
     try:
         result = run_experiment(
-            name, setting=setting, seeds=seeds, out=out, resume=resume, overrides=overrides, corpus=corpus
+            name,
+            setting=setting,
+            seeds=seeds,
+            out=out,
+            resume=resume,
+            overrides=overrides,
+            corpus=corpus,
+            images=images,
+            image_size=image_size,
+            skip_broken=skip_broken,
         )
     except (Interrupted, KeyboardInterrupt):
         again = [a for a in sys.argv[1:] if a != "--resume"]

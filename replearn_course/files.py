@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from replearn_course.errors import ReplearnError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 __all__ = [
     "atomic_file",
@@ -25,6 +25,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "read_text",
+    "restore_weights",
     "save_checkpoint",
     "save_weights",
     "weights_metadata",
@@ -170,6 +171,34 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
         return load(_read(path))
     except SafetensorError as error:
         raise ReplearnError(f"{path} cannot be read as safetensors ({error}): truncated or damaged?") from error
+
+
+def restore_weights(path: Path | str, module: nn.Module) -> None:
+    """Give a module the weights of a file, all of them or, with an error, none.
+
+    Raises:
+        ReplearnError: when the file cannot be read, or is of another architecture: which weights it lacks, which the module
+            lacks, and which are of another shape.
+    """
+    there, here = load_weights(path), module.state_dict()
+    other = [
+        f"{name} is {tuple(there[name].shape)} in the file, {tuple(here[name].shape)} in the network"
+        for name in here
+        if name in there and there[name].shape != here[name].shape
+    ]
+    differences = {
+        "the file lacks": [name for name in here if name not in there],
+        "the network lacks": sorted(there.keys() - here.keys()),
+        "of another shape:": other,
+    }
+    said = [
+        f"{what} {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for what, names in differences.items()
+        if names
+    ]
+    if said:
+        raise ReplearnError(f"{path} is of another architecture than {type(module).__name__}: {'; '.join(said)}")
+    module.load_state_dict(there)
 
 
 def weights_metadata(path: Path | str) -> dict[str, str]:

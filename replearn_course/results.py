@@ -156,6 +156,8 @@ def format_value(value: Any, spread: float | None = None, unit: str = "") -> str
     else:
         digits = 0 if abs(value) >= 1000 or (float(value).is_integer() and not spread) else 1
     counted = digits == 0 and spread == 0  # the same in every run
+    if unit == "percent":
+        digits, unit = 1, "%"
     text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None and not counted else "")
     return text if unit in ("", "fraction", "correlation", "epochs") else f"{text} {unit}"
 

@@ -32,20 +32,28 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Setting:
-    """What every run is told and prints: the scale, the device, the precision and the number of CPU threads."""
+    """What every run is told and prints: the scale, the device, the precision and the number of CPU threads.
+
+    ``compile`` has ``torch.compile`` make the encoder's code, which a GPU may gain by; it takes a minute or so, and the first
+    time of each shape of images again.
+    """
 
     scale: str
     device: str
     precision: str
     threads: int
+    compile: bool = False
 
 
-def choose(scale: str | None = None, device: str | None = None, precision: str | None = None) -> Setting:
+def choose(
+    scale: str | None = None, device: str | None = None, precision: str | None = None, compile: bool = False
+) -> Setting:
     """Fill in what was not said from the environment and the machine."""
     import torch
 
     device = choose_device(device)
-    return Setting(choose_scale(scale, device), device, choose_precision(precision, device), torch.get_num_threads())
+    precision = choose_precision(precision, device)
+    return Setting(choose_scale(scale, device), device, precision, torch.get_num_threads(), compile)
 
 
 def choose_scale(scale: str | None = None, device: str | None = None) -> str:
@@ -131,10 +139,11 @@ def banner(setting: Setting, data: str) -> str:
     """
     import torch
 
+    compiled = ", compiled" if setting.compile else ""
     threads = f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"
     return (
         f"replearn {__version__} · scale {setting.scale} · {machine_name(setting.device)}, {threads}, "
-        f"{setting.precision}\ndata: {data} · Python {platform.python_version()}, torch {torch.__version__}"
+        f"{setting.precision}{compiled}\ndata: {data} · Python {platform.python_version()}, torch {torch.__version__}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import doctest
 import inspect
 import json
@@ -19,7 +20,7 @@ import pytest
 import torch
 import typer
 from typer.testing import CliRunner
-from wrong_answers import WRONG, ch02, ch03, ch04  # noqa: F401  # importing them fills WRONG
+from wrong_answers import WRONG, ch02, ch03, ch04, ch08, ch09, ch10, ch11, ch12
 
 from replearn_course import student
 from replearn_course.checks import check
@@ -238,6 +239,63 @@ def test_check_never_raises_and_says_what_came(name, fn, said, capsys):
     assert not result.passed
     assert result.status == "wrong"
     assert said in capsys.readouterr().out
+
+
+def test_other_right_answers_of_chapters_11_and_12_pass():
+    def variance_term(z, target=1.0, eps=1e-4):
+        centred = z - z.mean(0)
+        return torch.relu(target - torch.sqrt(centred.square().sum(0) / (len(z) - 1) + eps)).mean()
+
+    def invariance_term(z):
+        return 2 * (z - z.mean(0)).square().sum(2).mean(1).sum() / (len(z) - 1)
+
+    def covariance_term(z):
+        covariance = torch.cov(z.T)
+        return covariance.fill_diagonal_(0).square().sum() / len(covariance)
+
+    def coding_rate(z, eps_squared=0.2):
+        factor = z.shape[1] / (len(z) * eps_squared)
+        return (1 + factor * torch.linalg.svdvals(z).square()).log().sum() / 2
+
+    def embedding_at_the_floor(n, copies):  # Helmert's columns, each beside its copies
+        columns = torch.ones(n, n, dtype=torch.float64).triu(1) - torch.diag(torch.arange(n, dtype=torch.float64))
+        columns = torch.nn.functional.normalize(columns[:, 1:], dim=0) * (n - 1) ** 0.5
+        return columns.repeat_interleave(copies, dim=1)
+
+    def label_fraction(labels, fraction, generator):  # one shuffle of all images
+        order = torch.randperm(len(labels), generator=generator)
+        members = [order[labels[order] == c] for c in labels.unique()]
+        if any(round(fraction * len(m)) == 0 for m in members):
+            raise ValueError("a class without images")
+        return torch.cat([m[: round(fraction * len(m))] for m in members]).sort().values
+
+    def frozen_features(encoder, images):
+        return copy.deepcopy(encoder).eval()(images).detach()
+
+    def fine_tuning_groups(model, head, encoder_lr, head_lr):  # a group for each parameter
+        of_head = {id(p) for p in head.parameters()}
+        return [{"params": p, "lr": head_lr if id(p) in of_head else encoder_lr} for p in model.parameters()]
+
+    def seen_before(train, test):
+        _, content = torch.cat([train, test]).flatten(1).unique(dim=0, return_inverse=True)
+        return torch.isin(content[len(train) :], content[: len(train)])
+
+    def mcnemar(right_a, right_b):  # by logarithms
+        n, rarer = (right_a != right_b).sum(), min((right_a & ~right_b).sum(), (right_b & ~right_a).sum())
+        k = torch.arange(int(rarer) + 1).double()
+        logs = torch.lgamma(n + 1.0) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1) - n * torch.tensor(2.0).log()
+        return (2 * logs.exp().sum()).clamp(max=1)
+
+    assert check("ch11.variance_term", variance_term)
+    assert check("ch11.invariance_term", invariance_term)
+    assert check("ch11.covariance_term", covariance_term)
+    assert check("ch11.coding_rate", coding_rate)
+    assert check("ch11.embedding_at_the_floor", embedding_at_the_floor)
+    assert check("ch12.label_fraction", label_fraction)
+    assert check("ch12.frozen_features", frozen_features)
+    assert check("ch12.fine_tuning_groups", fine_tuning_groups)
+    assert check("ch12.seen_before", seen_before)
+    assert check("ch12.mcnemar", mcnemar)
 
 
 def test_a_loop_without_end_is_stopped(monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from replearn_course.errors import ReplearnError
 from replearn_course.files import (
@@ -16,6 +17,7 @@ from replearn_course.files import (
     read_csv,
     read_json,
     read_text,
+    restore_weights,
     save_checkpoint,
     save_weights,
     weights_metadata,
@@ -140,6 +142,28 @@ def test_weights(tmp_path):
     for load in (load_weights, weights_metadata):
         with pytest.raises(ReplearnError, match="cannot read .*absent: No such file"):
             load(tmp_path / "absent")
+
+
+def test_weights_of_another_architecture(tmp_path):
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    path = save_weights(tmp_path / "w.safetensors", network.state_dict())
+    same = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    restore_weights(path, same)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in same.state_dict().items())
+    for other, message in (
+        (nn.Sequential(nn.Linear(3, 2)), r"Sequential: the network lacks 1\.bias and 4 more$"),
+        (nn.Sequential(*same, nn.Linear(2, 1, bias=False)), r"the file lacks 2\.weight$"),
+        (
+            nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)),
+            r"w\.safetensors is of another architecture than Sequential: of another shape: "
+            r"0\.weight is \(2, 3\) in the file, \(2, 4\) in the network$",
+        ),
+        (nn.Linear(3, 2), r"the file lacks weight and 1 more; the network lacks 0\.bias and 6 more$"),
+    ):
+        before = {name: value.clone() for name, value in other.state_dict().items()}
+        with pytest.raises(ReplearnError, match=message):
+            restore_weights(path, other)
+        assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
 
 
 def test_checkpoints(tmp_path):

@@ -301,17 +301,19 @@ def test_full_disk_leaves_the_last_checkpoint(tmp_path, whole, monkeypatch):
 
 
 class Spoilt(nn.Module):
-    """A triplet network whose loss, or whose gradient alone, is NaN from step ``at`` on."""
+    """A triplet network that from step ``at`` (from 0) on has a loss and a term that are NaN, or a gradient alone."""
 
     def __init__(self, at, gradient_only=False):
         super().__init__()
         self.method, self.at, self.gradient_only = training_job.network(9.0), at, gradient_only
 
     def forward(self, *batch):
-        report = self.method(*batch)
+        report = self.method(*batch) | {"term": torch.ones(())}
         self.at -= self.training
-        if self.at < 0:
-            report["loss"] = report["loss"] + ((report["loss"] * 0).sqrt() if self.gradient_only else math.nan)
+        if self.at < 0 and self.gradient_only:
+            report["loss"] = report["loss"] + (report["loss"] * 0).sqrt()
+        elif self.at < 0:
+            report |= {"loss": report["loss"] * math.nan, "term": torch.tensor(math.inf)}
         return report
 
 
@@ -319,12 +321,83 @@ class Spoilt(nn.Module):
 @pytest.mark.parametrize("step", [STEPS + 1, 2 * STEPS - 1])
 def test_nan_ends_training_and_keeps_the_checkpoint_before_it(tmp_path, gradient_only, step):
     path = tmp_path / "last.pt"
-    with pytest.raises(ReplearnError, match=r"no longer finite in epoch 2 .*smaller learning rate than 0\.01"):
+    at = step - STEPS + 1
+    terms = "" if gradient_only else f"loss from step {at} on, term from step {at} on, "
+    message = (
+        rf"^no longer finite in epoch 2: {terms}6 weights such as method\.encoder\.0\.weight after step {at}; "
+        rf"a smaller learning rate than 0\.01 may help; the last good checkpoint is {path}$"
+    )
+    with pytest.raises(ReplearnError, match=message):
         train(path, method=Spoilt(step, gradient_only), checkpoint_seconds=0.0)  # a checkpoint each step
     state = load_checkpoint(path)
     done = len(state["rows"]) * STEPS + state["step"]
     assert done == step
     assert all(value.isfinite().all() for value in state["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("gradient_only", "found"),
+    [
+        (False, "loss from step 3 on, term from step 3 on, 8 weights such as .* after step 3"),
+        (True, "8 weights .* after step 3"),
+    ],
+)
+def test_the_step_of_a_nan_is_found_where_the_loss_refuses_it(tmp_path, gradient_only, found):
+    with pytest.raises(ReplearnError, match=rf"epoch 1: {found}; .*there is no checkpoint from before that$"):
+        train(tmp_path / "last.pt", method=Spoilt(2, gradient_only))  # the loss refuses embeddings that are NaN
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_step_of_a_nan_is_found_at_the_end_of_the_epoch():
+    class Lost(Constant):
+        """Reports a term that is infinite at its second step, and nothing else is wrong."""
+
+        def forward(self, *images):
+            self.at = getattr(self, "at", 0) + self.training
+            return super().forward(*images) | {"term": torch.tensor(math.inf if self.at == 2 else 1.0)}
+
+    with pytest.raises(ReplearnError, match="no longer finite in epoch 1: term from step 2 on; a smaller"):
+        train_constant(method=Lost())
+    losses = iter([1.0, math.nan])
+    with pytest.raises(ReplearnError, match="no longer finite in epoch 2: val_loss; a smaller"):
+        train_constant(validation=lambda _: {"val_loss": next(losses)})
+
+
+def test_the_step_of_a_nan_is_found_after_a_resume(tmp_path):
+    path = tmp_path / "last.pt"
+    train(path, method=Spoilt(99), each_step=kill_at(1))  # steps 1 and 2
+    with pytest.raises(ReplearnError, match=rf"epoch 1: loss from step 4 on, .*checkpoint is {path}$"):
+        train(path, method=Spoilt(1), resume=True)
+
+
+def test_what_a_method_refuses_is_said_as_it_is():
+    class Refuses(Constant):
+        def forward(self, *images):
+            raise ReplearnError("images: too few")
+
+    with pytest.raises(ReplearnError, match="^images: too few$"):
+        train_constant(method=Refuses())
+
+
+# -- torch.compile -----------------------------------------------------------------------------------------------------
+
+
+def test_a_compiled_encoder_trains_alike_and_its_weights_keep_their_names(tmp_path, monkeypatch, whole):
+    """With torch's compiler of graphs, and without the making of machine code, which takes a minute."""
+    compiled = []
+
+    def in_place(module):
+        compiled.append(module)
+        plain(module, backend="eager")
+
+    plain = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", in_place)
+    setting = dataclasses.replace(SETTING, compile=True)
+    ours = train(tmp_path / "last.pt", setting=setting)
+    assert compiled == [ours[0].encoder]
+    assert_same(ours, whole["plateau"])
+    assert load_checkpoint(tmp_path / "last.pt")["model"].keys() == ours[0].state_dict().keys()
+    assert_same(train(tmp_path / "last.pt", resume=True), whole["plateau"])  # and without it goes on from there
 
 
 # -- early stopping, schedules, validation -----------------------------------------------------------------------------
@@ -343,8 +416,8 @@ class Constant(nn.Module):
         return {"loss": self.weight + 0 * seen, "active": images[0].mean()}
 
 
-def train_constant(lr=1.0, **arguments):
-    method = Constant()
+def train_constant(lr=1.0, method=None, **arguments):
+    method = method or Constant()
     settings = {"epochs": 3, "setting": SETTING, "progress": False}
     optimizer = torch.optim.SGD([method.weight], lr=lr)
     return method, fit(method, TripletBatches(images(20), 8), optimizer, **settings | arguments)
@@ -567,7 +640,7 @@ def test_the_loss_scale_is_kept(tmp_path):
 
 
 def test_two_processes_train_as_one(tmp_path):
-    kinds = ["triplet", "batch-all", "batch-hard"]
+    kinds = ["triplet", "batch-all", "batch-hard", "batch-norm"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOB), "ranks"]
     command += [",".join(kinds), str(tmp_path / "rank")]
     done = subprocess.run(

@@ -3,11 +3,27 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import contrastive_loss, triplet_margin_loss
 from replearn_course.methods import InBatchTripletNetwork, SiameseNetwork, SiameseVerifier, TripletNetwork
-from replearn_course.networks import ConvNet, PairHead, SmallCNN, count_parameters
+from replearn_course.networks import (
+    ENCODERS,
+    N1,
+    N2,
+    PROJECTORS,
+    ConvNet,
+    Encoder,
+    PairHead,
+    ResNet18,
+    ResNet50,
+    SmallCNN,
+    count_parameters,
+    encoder,
+    named_projector,
+    projector,
+)
 
 
 def pictures(n: int, side: int = 28, channels: int = 1, seed: int = 0) -> torch.Tensor:
@@ -37,19 +53,106 @@ def test_conv_net_by_hand(channels, width, d):
     assert network(pictures(5, 20, channels)).shape == (5, d)  # the mean over places takes any size
 
 
+@pytest.mark.parametrize(
+    ("network", "d", "head", "parameters", "multiply_adds"),
+    [
+        (N1, 256, 10, 403_530, 16_269_312),  # the parameters of both are those of document D1, heads included
+        (N2, 512, 1000, 11_681_896, 140_181_504),
+        (ResNet18, 512, 10, 11_173_962, 555_417_600),  # the size that CIFAR-10 papers give
+    ],
+)
+def test_known_sizes(network, d, head, parameters, multiply_adds):
+    network = network().eval()
+    assert network.embedding_size == d
+    assert count_parameters(network) + count_parameters(nn.Linear(d, head)) == parameters
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        assert network(pictures(1, 32, 3)).shape == (1, d)
+    assert counter.get_total_flops() == 2 * multiply_adds
+
+
+def test_n1_takes_any_size_from_8_and_the_mean_over_places_is_its_own():
+    network = N1(channels=1).double().eval()
+    for side in (8, 11, 16):
+        assert network(pictures(2, side, 1).double()).shape == (2, 256)
+    # At 8 × 8 one place is left: the network is then a chain that can be written out.
+    x, layers = pictures(2, 8, 1).double(), [m for m in network.trunk if isinstance(m, nn.Conv2d)]
+    h = 4 * x - 2
+    for i, layer in enumerate(layers):
+        h = layer(h).relu()
+        if i in (0, 1, 3):
+            n, c, side, _ = h.shape
+            h = h.view(n, c, side // 2, 2, side // 2, 2).amax(dim=(3, 5))
+    assert h.shape == (2, 192, 1, 1)
+    assert torch.allclose(network(x), network.to_embedding(h[:, :, 0, 0]), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "small"), [(ResNet18, "resnet18", 11168832), (ResNet50, "resnet50", 23500352)]
+)
+def test_resnets_are_those_of_torchvision(network, name, small):
+    models = pytest.importorskip("torchvision.models")
+    ours, theirs = network(small_images=False).eval(), models.get_model(name, weights=None).eval()
+    missing, unexpected = ours.trunk.load_state_dict(theirs.state_dict(), strict=False)
+    assert (missing, unexpected) == ([], ["fc.weight", "fc.bias"])  # so weights trained on ImageNet fit
+    theirs.fc = nn.Identity()
+    x = pictures(1, 32, 3)
+    assert torch.equal(ours(x), theirs((x - 0.5) / 0.25))
+    assert ours.embedding_size == ours(x).shape[1]
+    assert count_parameters(network(channels=3)) == small
+
+
+def test_the_form_for_small_images_keeps_more_places():
+    sides = []
+    for network in (ResNet18(), N2(), ResNet18(small_images=False)):
+        network.trunk.layer4.register_forward_hook(lambda *call: sides.append(tuple(call[2].shape[2:])))
+        network.eval()(pictures(1, 32, 3))
+    assert sides == [(4, 4), (2, 2), (1, 1)]
+    assert [network.trunk.conv1.bias is None for network in (ResNet18(), N2())] == [True, False]
+
+
+def test_features_can_be_the_embedding():
+    plain = Encoder(nn.Flatten(), (1,), 9, None)
+    x = pictures(4, 3)
+    assert plain.embedding_size == 9
+    assert not list(plain.to_embedding.parameters())
+    with pytest.raises(ReplearnError, match="embedding_size: expected 1 or more, got 0"):
+        Encoder(nn.Flatten(), (1,), 9, 0)
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(9, 9))
+    assert torch.equal(Encoder(trunk, (1,), 9, None)(x), trunk(x))
+    assert torch.equal(Encoder(trunk, (1,), 9, None, centre=True)(x), trunk(4 * x - 2))
+    unit = Encoder(trunk, (1,), 9, None, normalise=True)(x)
+    assert torch.allclose(unit * trunk(x).norm(dim=1, keepdim=True), trunk(x))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert Encoder(trunk, (1,), 9, None)(x).dtype == torch.float32  # whatever the precision of the trunk
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_by_name(name):
+    network = encoder(name, image_channels=1, image_size=16).eval()
+    assert network(pictures(2, 16)).shape == (2, network.embedding_size)
+
+
+def test_encoders_by_name_are_small_where_the_images_are():
+    first = [encoder("resnet18", image_size=size).trunk.conv1.kernel_size for size in (32, 64, 96)]
+    assert first == [(3, 3), (3, 3), (7, 7)]
+    with pytest.raises(ReplearnError, match="unknown encoder 'resnet19'; did you mean 'resnet18'"):
+        encoder("resnet19")
+
+
 def test_frozen_parameters_are_not_counted():
     network = SmallCNN(2)
     network.trunk.requires_grad_(False)
     assert count_parameters(network) == 128 * 2 + 2
 
 
-@pytest.mark.parametrize("encoder", [SmallCNN, ConvNet])
-def test_normalised_embeddings_lie_on_the_unit_sphere(encoder):
+@pytest.mark.parametrize("kind", [SmallCNN, ConvNet])
+def test_normalised_embeddings_lie_on_the_unit_sphere(kind):
     x = pictures(6)
     torch.manual_seed(0)
-    plain = encoder(3).eval()
+    plain = kind(3).eval()
     torch.manual_seed(0)
-    unit = encoder(3, normalise=True).eval()
+    unit = kind(3, normalise=True).eval()
     z = unit(x)
     assert torch.allclose(z.norm(dim=1), torch.ones(6))
     assert torch.allclose(z * plain(x).norm(dim=1, keepdim=True), plain(x), atol=1e-6)
@@ -73,14 +176,14 @@ def test_bad_requests_are_said():
 
 
 def test_images_that_an_encoder_cannot_take_are_said():
-    for encoder, images, message in (
+    for network, images, message in (
         (SmallCNN(2), torch.zeros(3, 1, 32, 32), r"images: expected \(N, 1, 28, 28\), got \(3, 1, 32, 32\)"),
         (SmallCNN(2), torch.zeros(3, 3, 28, 28), r"images: expected \(N, 1, 28, 28\), got \(3, 3, 28, 28\)"),
         (ConvNet(2, width=4), torch.zeros(3, 3, 20, 30), r"images: expected \(N, 1, H, W\), got \(3, 3, 20, 30\)"),
         (SmallCNN(2), torch.zeros(3, 1, 28, 28).byte(), "images: expected a floating dtype, got torch.uint8; to_float"),
     ):
         with pytest.raises(ReplearnError, match=message):
-            encoder(images)
+            network(images)
     assert ConvNet(2, width=4).eval()(torch.zeros(3, 1, 20, 30)).shape == (3, 2)
 
 
@@ -179,3 +282,63 @@ def test_verifier_calls_small_what_is_probably_the_same():
     chance = logits.sigmoid()
     expected = -torch.where(same, chance, 1 - chance).log().mean()
     assert method(x, y, same)["loss"].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+# -- projectors --------------------------------------------------------------------------------------------------------
+
+
+def by_hand(layers: list[nn.Module], h: torch.Tensor, hidden_norm: bool, last_norm: str) -> torch.Tensor:
+    """What a projector in training mode gives, from the weights alone."""
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]
+    for layer in linear:
+        last = layer is linear[-1]
+        h = h @ layer.weight.T + (0 if layer.bias is None else layer.bias)
+        if last_norm != "none" if last else hidden_norm:
+            norm = norms.pop(0)
+            h = (h - h.mean(dim=0)) / (h.var(dim=0, correction=0) + 1e-5).sqrt()
+            h = h if norm.weight is None else norm.weight * h + norm.bias
+        h = h if last else h.clamp_min(0)
+    assert not norms
+    return h
+
+
+@pytest.mark.parametrize("widths", [(4,), (6, 3), (5, 4, 7)])
+@pytest.mark.parametrize("hidden_norm", [True, False])
+@pytest.mark.parametrize("last_norm", ["none", "affine", "plain"])
+def test_projector_by_hand(widths, hidden_norm, last_norm):
+    torch.manual_seed(0)
+    network = projector(8, widths, hidden_norm=hidden_norm, last_norm=last_norm).double()
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm1d) and layer.affine:
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+    x = torch.randn(9, 8, dtype=torch.float64)
+    z = network(x)
+    assert z.shape == (9, widths[-1])
+    assert torch.allclose(z, by_hand(list(network), x, hidden_norm, last_norm), atol=1e-12)
+    normed = [hidden_norm] * (len(widths) - 1) + [last_norm != "none"]
+    assert [layer.bias is None for layer in network if isinstance(layer, nn.Linear)] == normed
+
+
+def test_projectors_by_name():
+    d, square = 16, lambda a, b: a * b
+    expected = {
+        "d1": square(d, 1024) + 2 * square(1024, 1024) + 3 * 2 * 1024,
+        "vicreg": square(d, 8192) + 2 * square(8192, 8192) + 2 * 2 * 8192 + 8192,
+        "wmse": square(d, 1024) + 2 * 1024 + square(1024, 64) + 64,
+        "simclr": square(d, d) + 2 * d + square(d, 128),
+        "moco-v1": square(d, 128) + 128,
+        "moco-v2": square(d, d) + d + square(d, 128) + 128,
+        "emp-ssl": square(d, 4096) + square(4096, 4096) + 2 * 2 * 4096 + square(4096, 1024) + 1024,
+    }
+    expected["barlow-twins"] = expected["vicreg"]
+    with torch.device("meta"):  # counted, not allocated
+        assert {name: count_parameters(named_projector(name, d)) for name in PROJECTORS} == expected
+    with pytest.raises(ReplearnError, match="unknown projector 'simclrr'; did you mean 'simclr'"):
+        named_projector("simclrr", d)
+    with pytest.raises(ReplearnError, match="unknown last_norm 'afine'; did you mean 'affine'"):
+        projector(d, (3,), last_norm="afine")
+    for features, widths in ((d, ()), (0, (3,)), (d, (3, 0))):
+        with pytest.raises(ReplearnError, match="features and widths: expected numbers from 1 up, got"):
+            projector(features, widths)

@@ -95,6 +95,8 @@ def test_banner_says_with_what_a_run_was_made():
     assert len(text.splitlines()) == 2
     for part in (__version__, "scale smoke", machine_name(), "32-true", "stand-in for MNIST", torch.__version__):
         assert part in text
+    assert "compiled" not in text
+    assert "32-true, compiled" in banner(choose("smoke", "cpu", "32-true", compile=True), "digits")
 
 
 def test_the_machine_is_measured_once():

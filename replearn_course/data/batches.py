@@ -6,16 +6,17 @@ A loop that was cut off asks for ``epoch(e, start=s)`` and gets exactly the batc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from replearn_course.data.images import ImageSet, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
+from replearn_course.data.views import Transform, draw_views
 from replearn_course.errors import ReplearnError, unknown_name
 
-__all__ = ["Batches", "ImageBatches", "PKBatches", "PairBatches", "TripletBatches"]
+__all__ = ["Batches", "ImageBatches", "PKBatches", "PairBatches", "TripletBatches", "ViewBatches"]
 
 DRAWN = ("each epoch", "once")
 Views = Callable[[Tensor, torch.Generator], Tensor]
@@ -68,9 +69,12 @@ class ImageBatches(Batches):
             if step < start:
                 continue
             images = to_float(self.data.images[indices.T.flatten().to(device)])  # (m B, C, H, W)
-            if self.views is not None:
-                images = self.views(images, _seeded(self.seed, epoch, step + 1))
-            yield *images.chunk(indices.shape[1]), *(tensor.to(device) for tensor in rest)
+            seen = self.see(images, _seeded(self.seed, epoch, step + 1))
+            yield *seen.chunk(len(seen) // len(indices)), *(tensor.to(device) for tensor in rest)
+
+    def see(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """What the method sees of the images ``(m B, C, H, W)`` of a batch: one view of each."""
+        return images if self.views is None else self.views(images, generator)
 
 
 class TripletBatches(ImageBatches):
@@ -161,6 +165,57 @@ class PKBatches(ImageBatches):
         """See :class:`Batches`."""
         for indices in pk_batches(self.labels, self.p, self.k, generator, self.n_batches):
             yield indices[:, None], self.labels[indices]
+
+
+class ViewBatches(ImageBatches):
+    """Several views of each image, and no pairs but those: V tensors ``(B, C, h, w)``, with labels only if asked for.
+
+    An epoch takes the images in random order, each once. What is left over at its end is left out, since the losses of
+    self-supervised learning look at a whole batch and mean less on a short one.
+
+    Args:
+        data: images; labels are looked at only for ``labels``.
+        batch_size: images a batch.
+        views: a transform for each view, such as those of :func:`~replearn_course.data.views.preset`.
+        seed: decides order and views.
+        labels: yield them ``(B,)`` after the views, for supervised training.
+        drop_last: leave the last, short batch out.
+
+    Raises:
+        ReplearnError: without a view, for a batch size below 1, or images that do not fill a batch.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        batch_size: int,
+        views: Sequence[Transform],
+        *,
+        seed: int = 0,
+        labels: bool = False,
+        drop_last: bool = True,
+    ) -> None:
+        super().__init__(data, seed=seed)
+        self.batch_size, self.transforms, self.labels = _positive(batch_size), tuple(views), labels
+        if not self.transforms:
+            raise ReplearnError("views: expected a transform for each view, got none")
+        if not (batches := len(data) // batch_size if drop_last else -(-len(data) // batch_size)):
+            raise ReplearnError(f"batch_size: expected at most the {len(data)} images that there are, got {batch_size}")
+        self.n_batches = batches
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """See :class:`Batches`."""
+        labels = self.data.labels.cpu()
+        order = torch.randperm(len(self.data), generator=generator)
+        for indices in order.split(self.batch_size)[: self.n_batches]:
+            yield (indices[:, None], labels[indices]) if self.labels else (indices[:, None],)
+
+    def see(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """All views ``(V B, C, h, w)`` of the images ``(B, C, H, W)``, the first of each image first."""
+        return torch.cat(draw_views(images, self.transforms, generator))
 
 
 def _positive(number: int, name: str = "batch_size") -> int:

@@ -85,6 +85,14 @@ def paired_distances(x: Tensor, y: Tensor, metric: str = "euclidean") -> Tensor:
         return squared / 2 + (_is_zero(x).to(x.dtype) + _is_zero(y).to(x.dtype)) / 2
 
 
+def unit_vectors(x: Tensor) -> Tensor:
+    """Each vector along the last dimension at length 1, except zero vectors, which stay zero, with gradient 0."""
+    zero = _is_zero(x)[..., None]
+    # The largest entry is taken out first: squares of very small or large entries would under- or overflow.
+    x = x / x.detach().abs().amax(dim=-1, keepdim=True).masked_fill(zero, 1.0)
+    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).masked_fill(zero, torch.inf)
+
+
 def check_metric(metric: str) -> None:
     """Raise ReplearnError if ``metric`` is not one of METRICS."""
     if metric not in METRICS:
@@ -108,14 +116,11 @@ def _prepare(x: Tensor, metric: str) -> Tensor:
     x = x.float() if x.dtype.itemsize < 4 else x
     if metric != "cosine":
         return x
-    zero = _is_zero(x)[:, None]
-    # The largest entry is taken out first: squares of very small or large entries would under- or overflow.
-    x = x / x.detach().abs().amax(dim=1, keepdim=True).masked_fill(zero, 1.0)
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True).masked_fill(zero, torch.inf)
+    return unit_vectors(x)
 
 
 def _is_zero(x: Tensor) -> Tensor:
-    return (x == 0).all(dim=1)
+    return (x == 0).all(dim=-1)
 
 
 def check_margin(margin: float) -> None:

@@ -1,6 +1,27 @@
-"""Encoders, from images to embeddings, and the heads that stand on them."""
+"""Encoders, from images to embeddings, and the projectors and heads that stand on them."""
 
+from replearn_course.networks.d1 import N1, N2
 from replearn_course.networks.encoders import ConvNet, Encoder, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
+from replearn_course.networks.kmeans import KMeansFeatures
+from replearn_course.networks.projectors import PROJECTORS, named_projector, projector
+from replearn_course.networks.registry import ENCODERS, encoder
+from replearn_course.networks.resnets import ResNet18, ResNet50
 
-__all__ = ["ConvNet", "Encoder", "PairHead", "SmallCNN", "count_parameters"]
+__all__ = [
+    "ENCODERS",
+    "N1",
+    "N2",
+    "PROJECTORS",
+    "ConvNet",
+    "Encoder",
+    "KMeansFeatures",
+    "PairHead",
+    "ResNet18",
+    "ResNet50",
+    "SmallCNN",
+    "count_parameters",
+    "encoder",
+    "named_projector",
+    "projector",
+]

@@ -6,6 +6,8 @@ leaves its input as it was, states its protocol in its result, and gives rates a
 
 from replearn_course.probes.embed import embed
 from replearn_course.probes.few_shot import few_shot_accuracy
+from replearn_course.probes.fine_tune import FineTuned, fine_tune
+from replearn_course.probes.geometry import CollapseMonitor, alignment, effective_rank, spread, uniformity
 from replearn_course.probes.knn import KNN, knn
 from replearn_course.probes.linear import LinearProbe, linear_probe
 from replearn_course.probes.report import Report, Row, report
@@ -24,6 +26,8 @@ from replearn_course.probes.words import (
 __all__ = [
     "KNN",
     "Analogies",
+    "CollapseMonitor",
+    "FineTuned",
     "LinearProbe",
     "Report",
     "Retrieval",
@@ -31,10 +35,13 @@ __all__ = [
     "Similarity",
     "Verification",
     "accuracy_at",
+    "alignment",
     "analogies",
     "choose_threshold",
+    "effective_rank",
     "embed",
     "few_shot_accuracy",
+    "fine_tune",
     "knn",
     "linear_probe",
     "read_analogies",
@@ -43,5 +50,7 @@ __all__ = [
     "retrieval",
     "similarity",
     "spearman",
+    "spread",
+    "uniformity",
     "verification",
 ]

@@ -11,7 +11,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["Schedule", "linear", "plateau", "warmup_cosine"]
+__all__ = ["Schedule", "constant", "linear", "plateau", "warmup_cosine"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ def plateau(factor: float = 0.5, patience: int = 3) -> Schedule:
     return Schedule(
         lambda optimizer, _: lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience), "epoch"
     )
+
+
+def constant() -> Schedule:
+    """The learning rate of the optimiser, from the first step to the last."""
+    return Schedule(lambda optimizer, _: lr_scheduler.LambdaLR(optimizer, lambda step: 1.0), "step")
 
 
 def linear() -> Schedule:

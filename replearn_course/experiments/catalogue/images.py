@@ -1,0 +1,226 @@
+"""Self-supervised learning on CIFAR-10 and Tiny ImageNet, chapters 8 to 12."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replearn_course.experiments.experiment import Experiment, Metric
+
+__all__ = ["ABLATIONS", "EXPERIMENTS", "SUSPECTS"]
+
+
+def _accuracies(name: str, title: str, claim: str | None = None) -> tuple[Metric, ...]:
+    """Top-1 and top-5 of one probe; ``claim`` is the id of the claims without its last part."""
+    return tuple(
+        Metric(f"{name}top{k}", f"{title}, top-{k}", "percent", f"{claim}-top{k}" if claim else None) for k in (1, 5)
+    )
+
+
+_COST = (
+    Metric("dimensions", "dimensions of the representation", "dimensions"),
+    Metric("rank", "effective rank of the test representations", "dimensions"),
+    Metric("spread", "spread of the test representations (1: uniform on the sphere)", "ratio"),
+    Metric("tflop", "training compute", "TFLOP"),
+    Metric("seconds", "training time", "seconds"),
+    Metric("memory", "peak memory of training", "MiB"),
+)
+
+
+def _probes(linear: str | None = None, partial: str | None = None) -> tuple[Metric, ...]:
+    """Every probe of one dataset, beside D1's claims where it has them."""
+    return (
+        *_accuracies("", "linear probe, L-BFGS"),
+        *_accuracies("d1_", "linear probe as D1: SGD, 20 epochs", linear),
+        Metric("knn", "200 nearest neighbours", "percent"),
+        *_accuracies("partial1_", "fine-tuned on 1 % of the labels", f"{partial}-partial1" if partial else None),
+        *_accuracies("partial10_", "fine-tuned on 10 % of the labels", f"{partial}-partial10" if partial else None),
+    )
+
+
+_PROBE_PROTOCOL = (
+    "Probes on frozen, un-augmented representations of all training images, batch-norm statistics fixed, last epoch, test set used "
+    "once: linear by L-BFGS on standardised features; linear as D1 by SGD with momentum, 20 epochs, batch 256, rate chosen on a "
+    "tenth of the training images; k-NN with k = 200, cosine, temperature 0.07; fine-tuning of the encoder on 1 % and 10 % of "
+    "the labels chosen by class, 20 epochs, batch 256, SGD with momentum at {partial_lr} for the classifier and "
+    "{partial_encoder_lr} for the encoder, cosine"
+)
+
+_PROTOCOL = (
+    "{method}, encoder {encoder}, projector {projector}, {n_views} views {views}, batch {batch_size}, {optimizer} {lr}, schedule "
+    "{schedule}, weight decay {weight_decay}, {epochs} epochs (probed after {reported}; 0: the last). "
+    + _PROBE_PROTOCOL
+)
+
+_SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {"epochs": 2, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
+}
+
+_METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "simclr": ("SimCLR: contrastive learning within a batch", 8, {"projector": "simclr"}),
+    "moco": ("MoCo v2: contrastive learning against a queue", 8, {"projector": "moco-v2", "temperature": 0.2}),
+    "barlow-twins": ("Barlow Twins: the cross-correlation matrix brought to the identity", 9, {"projector": "d1"}),
+    "wmse": ("W-MSE: whitening, then the views of an image brought together", 10, {"projector": "wmse"}),
+    "vicreg": ("VICReg: variance, invariance, covariance", 11, {"projector": "1024-1024-1024"}),
+    "emp-ssl": ("EMP-SSL: the total coding rate", 11, {"projector": "simclr"}),
+    "supervised": ("Supervised training, whose representations are probed like any other", 11, {}),
+}
+
+
+def _method(name: str, title: str, chapter: int, settings: dict[str, Any]) -> Experiment:
+    metrics = _accuracies("network_", "the network itself") if name == "supervised" else ()
+    return Experiment(
+        name=name,
+        title=title,
+        document="ours",
+        chapter=chapter,
+        module="self_supervised",
+        data="cifar10",
+        metrics=(*metrics, *_probes(), *_COST),
+        settings={"method": name, **settings},
+        scales=_SCALES,
+        protocol=_PROTOCOL,
+        any_images=True,
+    )
+
+
+def _of_d1(method: str, network: str) -> Experiment:
+    """Document D1's own settings: 30 epochs, batch 256; 20 and 40 of the same training probed too."""
+    vicreg = method == "vicreg"
+    claim = f"d1-cifar10-{network}-{method}"
+    claims = {"linear": f"{claim}-linear", "partial": claim if network == "n2" else None} if vicreg else {}
+    at = [_accuracies("d1_", f"linear probe as D1, after {epochs} epochs") for epochs in (20, 40)]
+    other = "d1-tinyimagenet-n2-vicreg" if vicreg and network == "n2" else None
+    there = _probes(f"{other}-linear" if other else None, other)
+    settings = (
+        {"views": "d1", "variant": "d1-listing", "epochs": 40, "reported": 30, "probed": "20 40", "suspects": 20}
+        if vicreg
+        else {"views": "none", "n_views": 1, "optimizer": "sgd", "lr": 0.05, "epochs": 30}
+    )
+    return Experiment(
+        name=f"{method}-{network}",
+        title=f"{'VICReg' if vicreg else 'Supervised training'} of {network.upper()} at D1's settings",
+        document="D1",
+        chapter=11,
+        module="self_supervised",
+        data="cifar10",
+        metrics=(
+            *(() if vicreg else _accuracies("network_", "the network itself", claim)),
+            *_probes(**claims),
+            *(
+                Metric(f"{m.name}_{e}", m.title, m.unit)
+                for e, pair in zip((20, 40), at, strict=True)
+                for m in pair
+                if vicreg
+            ),
+            *(Metric(f"suspect_{name}", f"suspect: {text}", "percent") for name, text in SUSPECTS.items() if vicreg),
+            *(Metric(f"transfer_{m.name}", f"Tiny ImageNet: {m.title}", m.unit, m.claim) for m in there),
+            *_COST,
+        ),
+        settings={
+            "method": method,
+            "encoder": network,
+            "schedule": "constant",
+            "transfer": "tiny-imagenet",
+            **settings,
+        },
+        scales=_SCALES,
+        protocol=_PROTOCOL,
+    )
+
+
+SUSPECTS = {
+    "honest": "the protocol as stated: trained on the training images, tested on the test images",
+    "tested_on_train": "tested on the images that the classifier was trained on",
+    "trained_on_test": "classifier trained and tested on the test images",
+    "trained_on_both": "classifier trained on training and test images, tested on the test images",
+    "fine_tuned": "encoder trained along with the classifier, on all labels",
+    "statistics": "encoder frozen, but its batch-norm statistics moving",
+    "partial_tested_on_train": "fine-tuned on 10 % of the labels, tested on the images trained on",
+}
+
+_VICREG = {"method": "vicreg", "projector": "1024-1024-1024"}
+
+#: By name: the title, and what differs from the settings of the experiment.
+ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vicreg": ("VICReg", _VICREG),
+    "no_variance": ("without the variance term", _VICREG | {"variance": 0.0}),
+    "no_covariance": ("without the covariance term", _VICREG | {"covariance": 0.0}),
+    "invariance_only": ("with neither", _VICREG | {"variance": 0.0, "covariance": 0.0}),
+    "last_norm": ("batch norm after the last layer, as D1", _VICREG | {"projector": "d1"}),
+    "last_norm_no_variance": ("the same without the variance term", _VICREG | {"projector": "d1", "variance": 0.0}),
+    "no_projector": ("without a projector", _VICREG | {"projector": "none"}),
+    "one_layer": ("projector of one layer of 1024", _VICREG | {"projector": "1024"}),
+    "width_256": ("projector of three layers of 256", _VICREG | {"projector": "256-256-256"}),
+    "width_4096": ("projector of three layers of 4096", _VICREG | {"projector": "4096-4096-4096"}),
+    "no_crop": ("without the crop", _VICREG | {"without": "crop"}),
+    "no_flip": ("without the flip", _VICREG | {"without": "flip"}),
+    "no_colour": ("without the colour jitter", _VICREG | {"without": "colour"}),
+    "no_grey": ("without grey", _VICREG | {"without": "grey"}),
+    "batch_64": ("batch 64", _VICREG | {"batch_size": 64}),
+    "batch_1024": ("batch 1024", _VICREG | {"batch_size": 1024}),
+    "views_4": ("4 views, half the epochs", _VICREG | {"n_views": 4, "shorter": 2}),
+    "views_8": ("8 views, a quarter of the epochs", _VICREG | {"n_views": 8, "shorter": 4}),
+    "wmse_96": ("W-MSE, 64 dimensions, sub-batches of 96", {"method": "wmse", "projector": "wmse", "sub_batch": 96}),
+    "wmse_128": ("W-MSE, sub-batches of 128", {"method": "wmse", "projector": "wmse", "sub_batch": 128}),
+    "wmse_256": ("W-MSE, whole batches of 256", {"method": "wmse", "projector": "wmse", "sub_batch": 256}),
+    "queue_256": ("MoCo, queue of 256", {"method": "moco", "projector": "moco-v2", "queue": 256}),
+    "queue_4096": ("MoCo, queue of 4096", {"method": "moco", "projector": "moco-v2", "queue": 4096}),
+    "queue_16384": ("MoCo, queue of 16384", {"method": "moco", "projector": "moco-v2", "queue": 16384}),
+}
+
+EXPERIMENTS = (
+    Experiment(
+        name="floors",
+        title="Floors: pixels, principal components, untrained encoders, k-means features",
+        document="ours",
+        chapter=8,
+        module="floors",
+        data="cifar10",
+        metrics=(
+            Metric("pixels", "raw pixels", "percent"),
+            Metric("pca", "principal components", "percent"),
+            Metric("untrained_n1", "N1, untrained", "percent"),
+            Metric("untrained_n2", "N2, untrained", "percent"),
+            Metric("untrained_resnet18", "ResNet-18, untrained", "percent"),
+            Metric("kmeans", "k-means features (Coates and Ng)", "percent"),
+            Metric("pixels_dimensions", "raw pixels", "dimensions"),
+            Metric("pca_dimensions", "principal components", "dimensions"),
+            Metric("kmeans_dimensions", "k-means features", "dimensions"),
+        ),
+        settings={},
+        scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
+        protocol=(
+            "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; "
+            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
+            "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
+        ),
+    ),
+    Experiment(
+        name="ablations",
+        title="Ablations: one thing changed at a time",
+        document="ours",
+        chapter=11,
+        module="ablations",
+        data="cifar10",
+        metrics=(
+            *(
+                Metric(f"{name}{kind}", f"{title}: {what}", unit)
+                for name, (title, _) in ABLATIONS.items()
+                for kind, what, unit in (
+                    ("", "linear probe", "percent"),
+                    ("_rank", "effective rank", "dimensions"),
+                    ("_spread", "spread", "ratio"),
+                    ("_tflop", "training compute", "TFLOP"),
+                )
+            ),
+        ),
+        settings={},
+        scales={"smoke": {"epochs": 2, "images": 600, "variants": "vicreg no_variance no_covariance invariance_only"}},
+        protocol=(
+            "encoder {encoder}, {epochs} epochs on {images} of the training images, batch 256 and two views but where the name "
+            "says otherwise, Adam {lr}, cosine; linear probe (L-BFGS) on the same images, tested on validation images, last epoch"
+        ),
+    ),
+    *(_method(name, *entry) for name, entry in _METHODS.items()),
+    *(_of_d1(method, network) for method in ("supervised", "vicreg") for network in ("n1", "n2")),
+)

@@ -1,0 +1,83 @@
+"""What every encoder of images is asked, the same way: linear probes, neighbours, fine-tuning on few labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from replearn_course.data import ImageSet
+from replearn_course.networks import Encoder
+from replearn_course.probes import effective_rank, embed, fine_tune, knn, linear_probe, spread
+from replearn_course.scale import Setting
+
+__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "linear", "partial"]
+
+SHARES = {"1": 0.01, "10": 0.1}
+SGD_RATES = (0.01, 0.1, 1.0, 10.0)
+
+
+def linear(
+    train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor, validation: int, seed: int
+) -> dict[str, Any]:
+    """The linear probe in our setting and in document D1's: SGD, 20 epochs, batch 256, embeddings as they are.
+
+    D1 states no learning rate for its probe: it is chosen on ``validation`` embeddings held out of the training ones.
+    """
+    ours = linear_probe(train_z, train_y, test_z, test_y)
+    lr = choose_sgd_lr(train_z, train_y, validation, seed)
+    theirs = linear_probe(
+        train_z, train_y, test_z, test_y, optimizer="sgd", lr=lr, standardise=False, weight_decay=0.0, seed=seed
+    )
+    return {"top1": ours.top1, "top5": ours.top5, "d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
+
+
+def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
+    """The rate whose probe, trained on the rest, is best on the last ``validation`` embeddings of a random order."""
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
+    kept, held = order[validation:], order[:validation]
+
+    def accuracy(lr: float) -> float:
+        try:
+            return linear_probe(
+                z[kept],
+                y[kept],
+                z[held],
+                y[held],
+                optimizer="sgd",
+                lr=lr,
+                standardise=False,
+                weight_decay=0.0,
+                seed=seed,
+            ).top1
+        except ValueError:  # the loss is not finite at this rate
+            return 0.0
+
+    return max(SGD_RATES, key=accuracy)
+
+
+def partial(
+    encoder: Encoder, train: ImageSet, test: ImageSet, *, lr: float, encoder_lr: float, seed: int, setting: Setting
+) -> dict[str, float]:
+    """Fine-tuned on 1 % and 10 % of the labels, chosen by class and seed, for 20 epochs at batch 256."""
+    metrics = {}
+    for name, share in SHARES.items():
+        few = train.fraction(share, seed)
+        found = fine_tune(encoder, few, test, lr=lr, encoder_lr=encoder_lr, seed=seed, setting=setting)
+        metrics |= {f"partial{name}_top1": found.top1, f"partial{name}_top5": found.top5}
+    return metrics
+
+
+def evaluate(encoder: Encoder, train: ImageSet, test: ImageSet, *, seed: int) -> dict[str, Any]:
+    """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
+    train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
+    train_y, test_y = train.labels.cpu(), test.labels.cpu()
+    found = linear(train_z, train_y, test_z, test_y, len(train) // 10, seed)
+    k = min(200, len(train_z))
+    return found | {
+        "knn": knn(train_z, train_y, test_z, test_y, k=k, temperature=0.07, metric="cosine").top1,
+        "dimensions": train_z.shape[1],
+        "rank": effective_rank(test_z),
+        "spread": spread(test_z),
+    }

@@ -1,0 +1,144 @@
+"""Fine-tuning: the encoder trained on, with a linear classifier, on few labels; and what goes wrong where it is not frozen."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from replearn_course.data import ImageSet, ViewBatches
+from replearn_course.data.views import Compose, Transform
+from replearn_course.errors import ReplearnError
+from replearn_course.methods import Supervised
+from replearn_course.networks import Encoder
+from replearn_course.probes.embed import embed
+from replearn_course.probes.inputs import check_positive
+from replearn_course.scale import Setting
+from replearn_course.training import fit, warmup_cosine
+
+__all__ = ["FineTuned", "fine_tune"]
+
+TRAINED = ("all", "classifier", "classifier and statistics")
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What :func:`fine_tune` found.
+
+    Attributes:
+        top1: accuracy on the test images, a fraction in [0, 1].
+        top5: the share whose class is among the 5 largest logits.
+        images: labelled images trained on.
+        losses: the cross-entropy by epoch.
+        seconds: wall time of training and testing.
+        flop: of training.
+        encoder: the copy that was trained.
+        classifier: the linear layer on it.
+    """
+
+    top1: float
+    top5: float
+    images: int
+    losses: list[float]
+    seconds: float
+    flop: float
+    encoder: Encoder
+    classifier: nn.Linear
+
+
+def fine_tune(
+    encoder: Encoder,
+    train: ImageSet,
+    test: ImageSet,
+    *,
+    trained: str = "all",
+    epochs: int = 20,
+    batch_size: int = 256,
+    lr: float = 0.1,
+    encoder_lr: float | None = None,
+    views: Transform | None = None,
+    seed: int = 0,
+    setting: Setting | None = None,
+) -> FineTuned:
+    """Train a linear classifier on an encoder, and the encoder with it, and test both after the last epoch.
+
+    SGD with momentum 0.9, the rate falling to zero by a cosine. The encoder that is given stays as it was: a copy is trained.
+
+    Args:
+        encoder: pre-trained, or new for the control from scratch.
+        train: the labelled images.
+        test: tested once, at the end.
+        trained: ``"all"``; ``"classifier"`` alone, with the encoder in evaluation mode; or ``"classifier and statistics"``, the
+            slip of a probe that freezes the weights and leaves batch norm in training mode.
+        epochs: passes over ``train``; the last batch of each may be short.
+        batch_size: images a step.
+        lr: of the classifier.
+        encoder_lr: of the encoder; by default ``lr``.
+        views: changes the images at random; by default they are seen as they are.
+        seed: of order, views and the classifier's first weights.
+        setting: device, precision, threads.
+
+    Raises:
+        ReplearnError: for another ``trained``, no image, or numbers that are not above 0.
+
+    Source: the protocol of Zhai et al. 2019, https://arxiv.org/abs/1905.03670, that SimCLR, Barlow Twins and VICReg follow: 20
+    epochs at batch 256, rates of their own for classifier and encoder.
+    """
+    began = time.perf_counter()
+    if trained not in TRAINED:
+        raise ReplearnError(f"trained: expected one of {', '.join(TRAINED)}, got {trained!r}")
+    check_positive(epochs=epochs, batch_size=batch_size, lr=lr)
+    if len(train.classes) != len(test.classes):
+        raise ReplearnError(f"test: expected the {len(train.classes)} classes of train, got {len(test.classes)}")
+    encoder = copy.deepcopy(encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method = Supervised(encoder if trained == "all" else _Frozen(encoder, trained), len(train.classes))
+    groups: list[dict[str, Any]] = [{"params": method.classifier.parameters(), "lr": lr}]
+    if trained == "all":
+        groups.append({"params": encoder.parameters(), "lr": lr if encoder_lr is None else encoder_lr})
+    seen = [views or Compose(())]
+    batches = ViewBatches(train, min(batch_size, len(train)), seen, seed=seed, labels=True, drop_last=False)
+    history = fit(
+        method,
+        batches,
+        torch.optim.SGD(groups, lr=lr, momentum=0.9),
+        epochs=epochs,
+        schedule=warmup_cosine(0.0),
+        setting=setting,
+        progress=False,
+    )
+    logits = method.classifier.cpu()(embed(encoder, test.images)).detach()
+    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == test.labels.cpu()[:, None]
+    return FineTuned(
+        top1=hits[:, 0].double().mean().item(),
+        top5=hits.any(dim=1).double().mean().item(),
+        images=len(train),
+        losses=history.column("loss"),
+        seconds=time.perf_counter() - began,
+        flop=history.flop,
+        encoder=encoder,
+        classifier=method.classifier,
+    )
+
+
+class _Frozen(nn.Module):
+    """An encoder that is not trained; with ``"classifier and statistics"`` its batch norm does not know it."""
+
+    def __init__(self, encoder: Encoder, trained: str) -> None:
+        super().__init__()
+        self.encoder, self.fixed = encoder, trained == "classifier"
+        self.embedding_size = encoder.embedding_size
+        encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> _Frozen:
+        super().train(mode)
+        self.encoder.train(mode and not self.fixed)
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encoder(images)
