@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from replearn_course.errors import ReplearnError
-from replearn_course.networks.patches import PatchAverage, whitening_filters
+from replearn_course.networks import PatchAverage, PatchNet, count_parameters, whitening_filters
 
 
 def pictures(n: int, side: int = 16, channels: int = 3, seed: int = 0) -> torch.Tensor:
@@ -55,6 +55,52 @@ def test_whitening_says_what_it_cannot_take():
     for images in (torch.rand(3, 8, 8), torch.rand(0, 3, 8, 8), torch.rand(2, 3, 1, 8), torch.zeros(2, 3, 8, 8).byte()):
         with pytest.raises(ReplearnError, match=r"images: expected floating \(N, C, H, W\) with sides from 2 up, got"):
             whitening_filters(images)
+
+
+# -- the net -----------------------------------------------------------------------------------------------------------
+
+
+def test_patch_net_by_hand():
+    net = PatchNet((5, 7), channels=2, size=3)
+    filters = 2 * 2 * 9
+    assert count_parameters(net) == filters + 9 * (filters * 5 + 5 * 7) + 2 * (
+        5 + 7
+    )  # the filters' biases, not the filters
+    assert net.embedding_size == 7
+    assert net(torch.rand(3, 2, 6, 6)).shape == (3, 7)
+    assert net(torch.rand(3, 2, 18, 11)).shape == (3, 7)
+
+
+def test_patch_net_layer_by_layer():
+    net = PatchNet((4, 6)).double().eval()
+    images = pictures(200, 9).clamp(0, 1)
+    net.fit_whitening(images)
+    x = (images[:3] - 0.5) / 0.25
+    w = whitening_filters((images - 0.5) / 0.25)
+    h = nn.functional.conv2d(x, torch.cat([w, -w]), net.trunk[0].bias).relu()  # (3, 24, 8, 8)
+    for layer in [m for m in net.modules() if isinstance(m, nn.Conv2d)][1:]:
+        norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d) and m.num_features == layer.out_channels)
+        norm.running_mean.normal_()
+        h = norm(
+            nn.functional.conv2d(h, layer.weight, padding=1)
+        ).relu()  # the maximum after batch norm of scale 1 and ReLU
+        h = h.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+    assert h.shape == (3, 6, 2, 2)
+    assert torch.allclose(net(images[:3]), h.mean((2, 3)))
+
+
+def test_training_leaves_the_whitening_filters_alone():
+    net = PatchNet((4,))
+    net.fit_whitening(torch.rand(20, 3, 8, 8))
+    net(torch.rand(5, 3, 5, 5)).square().sum().backward()
+    assert net.trunk[0].weight.grad is None
+    assert net.trunk[0].bias.grad.any()
+
+
+def test_patch_net_says_what_it_cannot_take():
+    for arguments in ({"widths": ()}, {"widths": (4, 0)}, {"channels": 0}, {"size": 0}):
+        with pytest.raises(ReplearnError, match="widths, channels and size: expected numbers from 1 up"):
+            PatchNet(**arguments)
 
 
 # -- the mean over a grid ----------------------------------------------------------------------------------------------

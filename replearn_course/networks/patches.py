@@ -51,6 +51,47 @@ def whitening_filters(images: Tensor, size: int = 2, eps: float = 5e-4) -> Tenso
     return filters.T.flip(0).reshape(-1, channels, size, size).to(images.dtype)
 
 
+class PatchNet(Encoder):
+    """A fixed whitening layer, then 3×3 convolutions with max-pooling, batch norm and ReLU; the embedding is the mean over places.
+
+    The first layer has the ``size × size`` filters of :func:`whitening_filters` and their negatives, so that the ReLU keeps both
+    signs, and learned biases. Its filters are random until :meth:`fit_whitening` has seen images, and training does not change
+    them. Each later layer halves the side, its maximum taken before batch norm and ReLU, which then have a quarter of the work.
+    Takes patches of any size from ``2^len(widths) + size − 1`` up; of that or a multiple of ``2^len(widths)`` more, such as 17,
+    nothing is lost at the edges.
+
+    Args:
+        widths: channels of the later layers; the last is the embedding size.
+        channels: of the images.
+        size: side of the whitening filters.
+    """
+
+    def __init__(self, widths: Sequence[int] = (64, 192, 512), *, channels: int = 3, size: int = 2) -> None:
+        if not widths or min(*widths, channels, size) < 1:
+            got = f"{tuple(widths)}, {channels} and {size}"
+            raise ReplearnError(f"widths, channels and size: expected numbers from 1 up, got {got}")
+        filters = 2 * channels * size**2  # each with its negative
+        whitening = nn.Conv2d(channels, filters, size)  # (N, f, H', W'), H' = H − size + 1
+        whitening.weight.requires_grad_(False)
+        layers: list[nn.Module] = [whitening, nn.ReLU(inplace=True)]
+        for inputs, outputs in pairwise((filters, *widths)):
+            layers += [
+                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+                nn.MaxPool2d(2),  # (N, w, H'/2, W'/2), then H'/4 …
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # (N, d)
+        super().__init__(nn.Sequential(*layers), (channels,), widths[-1], None, centre=True)
+
+    @torch.no_grad()
+    def fit_whitening(self, images: Tensor) -> None:
+        """Set the first layer from images ``(N, C, H, W)`` in [0, 1], without labels; a few thousand are enough."""
+        weight = self.trunk[0].weight  # (2 C size², C, size, size)
+        filters = whitening_filters((images - 0.5) / 0.25, weight.shape[-1])
+        weight.copy_(torch.cat([filters, -filters]))
+
+
 class PatchAverage(nn.Module):
     """The embedding of an image: the mean of the embeddings of its patches, on a grid.
 
