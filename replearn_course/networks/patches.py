@@ -42,7 +42,7 @@ def whitening_filters(images: Tensor, size: int = 2, eps: float = 5e-4) -> Tenso
         got = f"{tuple(images.shape)} of {images.dtype}"
         raise ReplearnError(f"images: expected floating (N, C, H, W) with sides from {size} up, got {got}")
     channels = images.shape[1]
-    covariance, count = 0.0, 0
+    covariance, count = torch.zeros(1, dtype=torch.float64, device=images.device), 0
     for batch in images.split(256):
         x = F.unfold(batch, size).transpose(1, 2).flatten(0, 1).double()  # (patches, C size²)
         covariance, count = covariance + x.T @ x, count + len(x)
@@ -87,7 +87,7 @@ class PatchNet(Encoder):
     @torch.no_grad()
     def fit_whitening(self, images: Tensor) -> None:
         """Set the first layer from images ``(N, C, H, W)`` in [0, 1], without labels; a few thousand are enough."""
-        weight = self.trunk[0].weight  # (2 C size², C, size, size)
+        weight = next(self.trunk.parameters())  # (2 C size², C, size, size)
         filters = whitening_filters((images - 0.5) / 0.25, weight.shape[-1])
         weight.copy_(torch.cat([filters, -filters]))
 
@@ -125,8 +125,8 @@ class PatchAverage(nn.Module):
             )
         rows, columns = (range(0, side - self.patch + 1, self.stride) for side in images.shape[2:])
         views = (images, images.flip(3)) if self.flip else (images,)
-        total, count = 0.0, 0
-        for view, row, column in product(views, rows, columns):
-            total = total + self.encoder(view[:, :, row : row + self.patch, column : column + self.patch])  # (N, d)
-            count += 1
-        return total / count
+        z = [
+            self.encoder(view[:, :, row : row + self.patch, column : column + self.patch])  # (N, d)
+            for view, row, column in product(views, rows, columns)
+        ]
+        return torch.stack(z).mean(dim=0)

@@ -95,27 +95,29 @@ class Muon(Optimizer):
                 if w.grad is None:
                     continue
                 if w.ndim > 1:
-                    self._turn(w, group)
+                    self._turn(w, w.grad, group)
                 else:
-                    self._adam(w, group["lr"])
+                    self._adam(w, w.grad, group["lr"])
         return loss
 
-    def _turn(self, w: Tensor, group: dict[str, Any]) -> None:
+    def _turn(self, w: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[w]
         if not state:
             state["momentum"] = torch.zeros_like(w)
-        m = state["momentum"].mul_(group["momentum"]).add_(w.grad)
-        u = orthogonalise(w.grad.add(m, alpha=group["momentum"]).flatten(1), group["steps"]).view(w.shape)
+        m = state["momentum"].mul_(group["momentum"]).add_(g)
+        u = orthogonalise(g.add(m, alpha=group["momentum"]).flatten(1), group["steps"]).view(w.shape)
         tiny = torch.finfo(w.dtype).tiny
         norm = w.norm()
         w.sub_(u * (group["lr"] * norm / u.norm().clamp(min=tiny)))
         w.mul_(norm / w.norm().clamp(min=tiny))
 
-    def _adam(self, w: Tensor, lr: float, beta1: float = 0.9, beta2: float = 0.95, eps: float = 1e-8) -> None:
+    def _adam(
+        self, w: Tensor, g: Tensor, lr: float, beta1: float = 0.9, beta2: float = 0.95, eps: float = 1e-8
+    ) -> None:
         state = self.state[w]
         if not state:
             state.update(step=0, mean=torch.zeros_like(w), square=torch.zeros_like(w))
         state["step"] += 1
-        mean = state["mean"].lerp_(w.grad, 1 - beta1) / (1 - beta1 ** state["step"])
-        square = state["square"].lerp_(w.grad.square(), 1 - beta2) / (1 - beta2 ** state["step"])
+        mean = state["mean"].lerp_(g, 1 - beta1) / (1 - beta1 ** state["step"])
+        square = state["square"].lerp_(g.square(), 1 - beta2) / (1 - beta2 ** state["step"])
         w.sub_(lr * mean / (square.sqrt() + eps))
