@@ -1,7 +1,7 @@
 """Encoders, from images to embeddings, and the projectors and heads that stand on them."""
 
 from replearn_course.networks.d1 import N1, N2
-from replearn_course.networks.encoders import ConvNet, Encoder, SmallCNN, count_parameters
+from replearn_course.networks.encoders import ConvNet, Encoder, Representation, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
 from replearn_course.networks.kmeans import KMeansFeatures
 from replearn_course.networks.patches import PatchAverage, PatchNet, whitening_filters
@@ -20,6 +20,7 @@ __all__ = [
     "PairHead",
     "PatchAverage",
     "PatchNet",
+    "Representation",
     "ResNet18",
     "ResNet50",
     "SmallCNN",

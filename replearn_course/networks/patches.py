@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError, check_tensors
-from replearn_course.networks.encoders import Encoder
+from replearn_course.networks.encoders import Encoder, Representation
 
 __all__ = ["PatchAverage", "PatchNet", "whitening_filters"]
 
@@ -92,7 +92,7 @@ class PatchNet(Encoder):
         weight.copy_(torch.cat([filters, -filters]))
 
 
-class PatchAverage(nn.Module):
+class PatchAverage(Representation):
     """The embedding of an image: the mean of the embeddings of its patches, on a grid.
 
     What it costs is the encoder's cost times the number of patches, twice that with ``flip``. It has no parameters of its own.
@@ -100,13 +100,13 @@ class PatchAverage(nn.Module):
     that an image has one embedding.
 
     Args:
-        encoder: from patches ``(N, C, patch, patch)`` to ``(N, d)``, with an attribute ``embedding_size``.
+        encoder: of patches ``(N, C, patch, patch)``.
         patch: side of a patch.
         stride: from one patch to the next, both ways; the patches that would run over the edge are left out.
         flip: take the mirror image of each patch too.
     """
 
-    def __init__(self, encoder: nn.Module, patch: int, stride: int, flip: bool = False) -> None:
+    def __init__(self, encoder: Representation, patch: int, stride: int, flip: bool = False) -> None:
         super().__init__()
         if patch < 1 or stride < 1:
             raise ReplearnError(f"patch and stride: expected numbers from 1 up, got {patch} and {stride}")
