@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from replearn_course import methods, plots
-from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load, preset, to_float, without
+from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import unknown_name
 from replearn_course.experiments.evaluation import evaluate, partial
@@ -177,11 +177,14 @@ def of_images(settings: Settings, encoder: Encoder) -> Representation:
     return PatchAverage(encoder, settings.patch, settings.stride, settings.flip) if settings.patch else encoder
 
 
-def transforms(settings: Settings, images: ImageSet) -> tuple[Transform, ...]:
+def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
     """One transform a view."""
     views = preset(settings.views, images.images.shape[-1], settings.n_views)
     for name in settings.without.split():
         views = without(views, name)
+    if settings.patch:
+        sized = [RandomCrop(settings.patch) if isinstance(step, RandomCrop) else step for step in views[0].steps]
+        views = (Compose(tuple(sized)),) * len(views)
     return views
 
 
