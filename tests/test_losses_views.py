@@ -12,15 +12,21 @@ from replearn_course.errors import ReplearnError
 from replearn_course.losses import (
     VARIANTS,
     BarlowTwinsLoss,
+    EMPSSLLoss,
     InfoNCELoss,
     NTXentLoss,
     VICRegLoss,
+    WMSELoss,
     barlow_twins,
     check_views,
     covariance_floor,
+    emp_ssl,
     info_nce,
     nt_xent,
+    total_coding_rate,
     vicreg,
+    w_mse,
+    whiten,
 )
 from replearn_course.losses.views import off_diagonal_squares
 
@@ -353,18 +359,236 @@ def test_info_nce_says_which_argument_is_wrong():
             info_nce(*arguments)
 
 
+# --- Whitening MSE ---
+
+
+def whitened(x):
+    """By the inverse of the Cholesky factor, in another way: rows of the identity are solved one by one."""
+    centred = x - x.mean(0)
+    w = torch.linalg.inv(torch.linalg.cholesky(centred.T @ centred / (len(x) - 1)))
+    return centred @ w.T
+
+
+def w_mse_pair(a, b):
+    a, b = (torch.nn.functional.normalize(x, dim=1) for x in (a, b))
+    return (a - b).square().sum(1).mean()
+
+
+def test_whiten_whitens():
+    x = views(2, 9, 4)[0]
+    z = whiten(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(4).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(torch.cov(z.T), torch.eye(4).double())
+    w = torch.linalg.lstsq(x - x.mean(0), z).solution.T
+    torch.testing.assert_close(w.T @ w, torch.linalg.inv(torch.cov(x.T)))
+    assert not torch.allclose(w @ w.T, torch.linalg.inv(torch.cov(x.T)))  # what D1 prints
+    torch.testing.assert_close(w, w.tril())
+    assert_same(lambda x: (whiten(x) ** 3).sum(), lambda x: (whitened(x) ** 3).sum(), x)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 3), (2, 3, 2), (3, 7, 4), (5, 4, 1)], ids=str)
+def test_w_mse_equals_its_source(shape):
+    z = views(*shape)
+    assert_same(
+        lambda z: w_mse(z).loss,
+        lambda z: mean_over_pairs(w_mse_pair, [whitened(x) for x in z]),
+        z,
+        rtol=1e-8,
+        atol=1e-8,
+    )
+
+
+def test_w_mse_together_shares_mean_and_covariance():
+    """More dimensions than a view has images can be whitened then."""
+    z = views(3, 4, 5)
+
+    def expected(z):
+        return mean_over_pairs(w_mse_pair, whitened(z.flatten(0, 1)).view(3, 4, 5))
+
+    assert_same(lambda z: w_mse(z, together=True).loss, expected, z, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_w_mse_sub_batches_are_the_same_images_in_all_views(together):
+    z = views(2, 12, 3)
+    generator = torch.Generator().manual_seed(5)
+    orders = [torch.randperm(12, generator=generator) for _ in range(2)]
+
+    def expected(z):
+        losses = []
+        for part in torch.cat([order.view(3, 4) for order in orders]):
+            x = z[:, part]
+            x = whitened(x.flatten(0, 1)).view(2, 4, 3) if together else [whitened(v) for v in x]
+            losses.append(w_mse_pair(*x))
+        return torch.stack(losses).mean()
+
+    def ours(z):
+        return w_mse(z, 4, 2, together, torch.Generator().manual_seed(5)).loss
+
+    assert_same(ours, expected, z, rtol=1e-7, atol=1e-7)
+
+
+def test_w_mse_equals_lightly():
+    """With a batch of one sub-batch, where the permutation does not matter; lightly takes views in a row."""
+    peer = pytest.importorskip("lightly.loss").WMSELoss(embedding_dim=3, w_size=8, num_samples=3).double()
+    z = views(3, 8, 3)
+    assert_same(lambda z: w_mse(z).loss, lambda z: peer(z.flatten(0, 1)), z, rtol=1e-7, atol=1e-7)
+
+
+def test_w_mse_reports_the_condition():
+    """Two dimensions without correlation, one a thousand times the other."""
+    z = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64) * torch.tensor([1.0, 1e-3])
+    assert w_mse(z.expand(2, -1, -1)).condition.item() == pytest.approx(1e6)
+    assert not w_mse(z.expand(2, -1, -1).clone().requires_grad_()).condition.requires_grad
+
+
+def test_w_mse_keeps_its_digits_where_float32_would_lose_them():
+    """Nearly collinear dimensions, whitened in another way, by a QR decomposition that forms no covariance."""
+    z = views(2, 16, 3)
+    z[..., 2] = z[..., 0] + 1e-5 * z[..., 2]
+    z = z.float()
+    terms = w_mse(z)
+    assert terms.condition > 1e9
+    q, r = torch.linalg.qr(z.double() - z.double().mean(dim=1, keepdim=True))
+    assert terms.loss.item() == pytest.approx(w_mse_pair(*(q * r.diagonal(dim1=1, dim2=2).sign()[:, None])).item())
+
+
+def test_w_mse_says_what_would_fit():
+    with pytest.raises(ReplearnError, match=r"z: cannot whiten d = 1024 .* sub-batch of 256 images .* at most 255 dim"):
+        w_mse(torch.zeros(2, 256, 1024))
+    with pytest.raises(ReplearnError, match=r"the 512 embeddings .* rank 511 at most; .* better 256, .* better 2048"):
+        w_mse(torch.zeros(2, 256, 1024), together=True)
+    with pytest.raises(ReplearnError, match="the 4 embeddings of a sub-batch of 4 images"):
+        w_mse(torch.zeros(2, 8, 4), sub_batch=4)
+    with pytest.raises(ReplearnError, match="x: cannot whiten d = 3 dimensions: the 3 embeddings of a batch"):
+        whiten(torch.zeros(3, 3))
+    with pytest.raises(ReplearnError, match="sub_batch: expected a divisor of the batch, 10, got 4"):
+        w_mse(torch.zeros(2, 10, 2), sub_batch=4)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda z: z * 0,
+        lambda z: torch.cat([z[..., :2], z[..., :1] * 3], dim=-1),
+        lambda z: torch.cat([z[..., :2], torch.full_like(z[..., :1], 0.1)], dim=-1),
+        lambda z: z[:, :1].expand(-1, 8, -1),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_singular_covariance_is_an_error(spoil, dtype):
+    """All zero, one dimension a multiple of another, one constant, one embedding repeated."""
+    z = spoil(views(2, 8, 3, dtype=dtype))
+    with pytest.raises(ReplearnError, match="the covariance of the embeddings is singular"):
+        w_mse(z)
+    with pytest.raises(ReplearnError, match="singular"):
+        whiten(z[0])
+
+
+# --- total coding rate and EMP-SSL ---
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([0.05, 0.2, 2.0]), st.integers(0, 10**6))
+def test_total_coding_rate_equals_its_formula(n, d, eps, seed):
+    z = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+    def formula(z):
+        return torch.logdet(torch.eye(d).double() + d / (n * eps**2) * z.T @ z) / 2
+
+    assert_same(lambda z: total_coding_rate(z, eps), formula, z, rtol=1e-8, atol=1e-8)
+    u = torch.nn.functional.normalize(z, dim=1)
+    r = min(n, d)
+    rate = total_coding_rate(u, eps).item()
+    assert math.log(1 + d / eps**2) / 2 - 1e-8 <= rate <= r / 2 * math.log(1 + d / (r * eps**2)) + 1e-8
+
+
+def test_bounds_of_the_coding_rate_are_attained():
+    alike, spread = torch.tensor([[1.0, 0.0, 0.0]]).expand(4, -1).double(), torch.eye(3).double()
+    assert total_coding_rate(alike).item() == pytest.approx(math.log(1 + 3 / 0.04) / 2)
+    assert total_coding_rate(spread).item() == pytest.approx(3 / 2 * math.log(1 + 1 / 0.04))
+
+
+def test_total_coding_rate_of_several_batches():
+    z = views(3, 5, 4)
+    torch.testing.assert_close(total_coding_rate(z), torch.stack([total_coding_rate(x) for x in z]))
+    assert total_coding_rate(z.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6), (3, 6, 4), (5, 3, 3)], ids=str)
+def test_emp_ssl_equals_its_source(shape):
+    z = views(*shape)
+    _, n, d = shape
+
+    def expected(z):
+        u = torch.nn.functional.normalize(z, dim=-1)
+        cosine = torch.nn.functional.cosine_similarity(u, u.mean(0, keepdim=True), dim=-1).mean()
+        rates = [torch.logdet(torch.eye(d).double() + d / (n * 0.2**2) * x.T @ x) / 2 for x in u]
+        return -200 * cosine - sum(rates) / len(rates)
+
+    assert_same(lambda z: emp_ssl(z).loss, expected, z, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 6), (3, 6, 4)], ids=str)
+def test_emp_ssl_equals_lightly(shape):
+    """lightly takes normalised embeddings, eps in place of its square, and adds the rate that the paper maximises."""
+    peer = pytest.importorskip("lightly.loss.emp_ssl_loss")
+    torch.set_default_dtype(torch.float64)  # for its identity matrix
+    try:
+
+        def expected(z):
+            u = torch.nn.functional.normalize(z, dim=-1)
+            return 200 * peer.invariance_loss(u) - peer.tcr_loss(u, eps=0.2)
+
+        assert_same(lambda z: emp_ssl(z, eps=0.2**0.5).loss, expected, views(*shape), rtol=1e-8, atol=1e-8)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_emp_ssl_terms_add_up():
+    z = views(3, 5, 4)
+    loss, similarity, rate = emp_ssl(z, 0.3, similarity=2.0, coding_rate=5.0)
+    torch.testing.assert_close(loss, -2 * similarity - 5 * rate)
+    assert emp_ssl(z[:1].expand(2, -1, -1)).similarity.item() == pytest.approx(1)
+    assert emp_ssl(torch.stack([z[0], -z[0]])).similarity.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_emp_ssl_is_finite_at_a_collapse():
+    nudge = 1e-7 * torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    opposite = torch.tensor([1.0, -1.0])[:, None, None].expand(2, 6, 4)
+    for z in (torch.ones(2, 6, 4), torch.zeros(2, 6, 4), 1 + nudge, opposite):
+        for eps in (0.2, 1e-4):
+            loss, gradient = value_and_gradient(lambda z, eps=eps: emp_ssl(z, eps).loss, z)
+            assert loss.isfinite()
+            assert gradient.isfinite().all()
+
+
+def test_coding_rate_says_what_is_wrong():
+    with pytest.raises(ReplearnError, match="eps: expected a finite number above 0, got 0"):
+        total_coding_rate(torch.randn(4, 3), 0)
+    with pytest.raises(ReplearnError, match=r"z: expected shape \(N, d\), got \(4,\)"):
+        total_coding_rate(torch.randn(4))
+    with pytest.raises(ReplearnError, match="eps: expected large enough for float64"):
+        total_coding_rate(torch.ones(3, 3) * torch.tensor([1.0, 1 / 3, 1 / 7]), 1e-12)
+
+
 # --- all of them ---
 
 LOSSES = {
     "vicreg": lambda z: vicreg(z).loss,
     "barlow_twins": lambda z: barlow_twins(z).loss,
     "nt_xent": lambda z: nt_xent(z).loss,
+    "w_mse": lambda z: w_mse(z).loss,
+    "w_mse together": lambda z: w_mse(z, together=True).loss,
+    "emp_ssl": lambda z: emp_ssl(z).loss,
 }
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5), (2, 6, 3), (3, 4, 4)], ids=str)
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradcheck(name, shape):
+    if name.startswith("w_mse") and shape[1] <= shape[2]:
+        shape = (shape[0], 7, 3)
     assert torch.autograd.gradcheck(LOSSES[name], (views(*shape, seed=4).requires_grad_(),))
 
 
@@ -390,7 +614,7 @@ def test_views_of_one_image_belong_together(name):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_half_precision_is_computed_in_float32(name, device):
-    z = views(2, 6, 4, dtype=torch.bfloat16).to(device)
+    z = views(2, 8, 4, dtype=torch.bfloat16).to(device)
     with torch.autocast(device, torch.bfloat16):
         loss, gradient = value_and_gradient(LOSSES[name], z)
     assert loss.dtype == torch.float32
@@ -434,6 +658,10 @@ def test_finite_values_whose_sum_overflows_pass():
         (lambda: BarlowTwinsLoss(-0.1), "off_diagonal: expected a finite number from 0 up"),
         (lambda: NTXentLoss(0), "temperature: expected a finite number above 0, got 0"),
         (lambda: InfoNCELoss(math.inf), "temperature: expected a finite number above 0"),
+        (lambda: WMSELoss(0), "sub_batch: expected a whole number from 1 up, got 0"),
+        (lambda: WMSELoss(iterations=1.5), "iterations: expected a whole number from 1 up"),
+        (lambda: EMPSSLLoss(0), "eps: expected a finite number above 0, got 0"),
+        (lambda: EMPSSLLoss(similarity=-1), "similarity: expected a finite number from 0 up"),
     ],
 )
 def test_bad_coefficients(make, message):
@@ -447,5 +675,10 @@ def test_modules_hold_their_coefficients():
     assert BarlowTwinsLoss(0.2)(z) == barlow_twins(z, 0.2)
     assert NTXentLoss(0.3)(z) == nt_xent(z, 0.3)
     assert InfoNCELoss(0.3)(z[0], z[1], z[1]) == info_nce(z[0], z[1], z[1], 0.3)
-    for module in (VICRegLoss("official", 1, 2, 3), BarlowTwinsLoss(), NTXentLoss(), InfoNCELoss()):
+    assert WMSELoss(3, together=True)(z, torch.Generator().manual_seed(1)) == w_mse(
+        z, 3, together=True, generator=torch.Generator().manual_seed(1)
+    )
+    assert EMPSSLLoss(0.3, 2, 3)(z) == emp_ssl(z, 0.3, 2, 3)
+    modules = VICRegLoss("official", 1, 2, 3), BarlowTwinsLoss(), NTXentLoss(), InfoNCELoss(), WMSELoss(3), EMPSSLLoss()
+    for module in modules:
         assert repr(module) == repr(eval(repr(module)))

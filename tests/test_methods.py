@@ -84,22 +84,14 @@ def test_views_alone_make_no_pair():
         MADE["vicreg"][0]()(views()[0])
 
 
-@pytest.mark.parametrize("make", [*(lambda kind=kind: MADE[kind][0]() for kind in KINDS)])
-def test_the_loss_is_in_float32_under_autocast(make):
-    method = make().float()
+def test_the_loss_is_in_float32_whatever_the_networks_are_in():
+    method = MADE["vicreg"][0]().float()
     seen = [view.float() for view in views()]
-    kinds = []
-    inner = method.loss
-
-    class Watched(nn.Module):
-        def forward(self, z):
-            kinds.append((z.dtype, torch.is_autocast_enabled("cpu")))
-            return inner(z)
-
-    method.loss = Watched()
     with torch.autocast("cpu", torch.bfloat16):
-        method(*seen)
-    assert kinds == [(torch.float32, False)]
+        z = method.project(seen)
+        assert method.projector(method.encoder(seen[0])).dtype == torch.bfloat16
+        assert z.dtype == torch.float32
+        assert torch.equal(method.loss(z).loss, vicreg(z, "paper", 3.0, 5.0, 7.0).loss)
 
 
 @pytest.mark.parametrize(
@@ -230,8 +222,6 @@ def test_every_method_trains_with_two_processes_as_with_one(tmp_path):
     for kind in kinds:
         alone = training_job.train_together(kind)
         for name, value in alone.items():
-            if name in ("queue", "oldest"):  # the processes' keys follow one another in another order
-                continue
             for rank in ranks:
                 assert torch.allclose(rank[kind][name], value, atol=1e-5), (kind, name)
             assert torch.equal(ranks[0][kind][name], ranks[1][kind][name]), (kind, name)

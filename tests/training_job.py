@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from replearn_course.data import ImageSet, PKBatches, RandomAffine, TripletBatches
+from replearn_course import methods
+from replearn_course.data import ImageSet, PKBatches, RandomAffine, TripletBatches, ViewBatches
 from replearn_course.methods import InBatchTripletNetwork, TripletNetwork
-from replearn_course.networks import ConvNet, SmallCNN
+from replearn_course.networks import ConvNet, SmallCNN, projector
 from replearn_course.scale import Setting
 from replearn_course.training import History, fit, plateau, warmup_cosine
 
@@ -28,6 +29,11 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
     "plateau": lambda: plateau(0.5, 0),
     "warmup-cosine": lambda: warmup_cosine(0.2),
 }
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of a process that computes in one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def images(n: int, side: int = 8, seed: int = 0) -> ImageSet:
@@ -75,12 +81,27 @@ def train(
     return method, optimizer, history
 
 
+SELF_SUPERVISED: dict[str, Callable[..., nn.Module]] = {
+    "simclr": methods.SimCLR,
+    "moco": lambda e, p: methods.MoCo(e, p, queue=64),
+    "barlow-twins": methods.BarlowTwins,
+    "wmse": lambda e, p: methods.WMSE(e, p, 16),
+    "vicreg": methods.VICReg,
+    "emp-ssl": methods.EMPSSL,
+    "supervised": lambda e, _: methods.Supervised(e, 4),
+}
+
+
 def train_together(kind: str) -> dict[str, torch.Tensor]:
     """Three steps and the weights."""
     torch.manual_seed(5)
     data = images(48, side=12)
     encoder = ConvNet(3, width=4) if kind == "batch-norm" else SmallCNN(3, image_size=12, hidden=16)
-    if kind in ("triplet", "batch-norm"):
+    if kind in SELF_SUPERVISED:
+        n_views = 3 if kind == "wmse" else 2
+        method = SELF_SUPERVISED[kind](encoder, projector(3, (6, 4), last_norm="affine"))
+        batches = ViewBatches(data, 16, [RandomAffine()] * n_views, seed=1, labels=kind == "supervised")
+    elif kind in ("triplet", "batch-norm"):
         method, batches = TripletNetwork(encoder, 1.0), TripletBatches(data, 16, seed=1)
     else:
         method, batches = InBatchTripletNetwork(encoder, kind, 1.0), PKBatches(data, 4, 4, seed=1, n_batches=3)

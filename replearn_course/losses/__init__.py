@@ -1,6 +1,7 @@
 """Losses on embeddings: pure functions first, and thin modules that only hold their coefficients."""
 
 from replearn_course.losses.barlow_twins import BarlowTwinsLoss, BarlowTwinsTerms, barlow_twins
+from replearn_course.losses.coding_rate import EMPSSLLoss, EMPSSLTerms, emp_ssl, total_coding_rate
 from replearn_course.losses.contrastive import FORMS, ContrastiveLoss, contrastive_loss
 from replearn_course.losses.distances import METRICS, paired_distances, pairwise_distances
 from replearn_course.losses.info_nce import InfoNCELoss, InfoNCETerms, NTXentLoss, info_nce, nt_xent
@@ -17,6 +18,7 @@ from replearn_course.losses.triplet import (
 )
 from replearn_course.losses.vicreg import VARIANTS, VICRegLoss, VICRegTerms, covariance_floor, vicreg
 from replearn_course.losses.views import check_views
+from replearn_course.losses.wmse import WMSELoss, WMSETerms, w_mse, whiten
 
 __all__ = [
     "FORMS",
@@ -26,6 +28,8 @@ __all__ = [
     "BarlowTwinsLoss",
     "BarlowTwinsTerms",
     "ContrastiveLoss",
+    "EMPSSLLoss",
+    "EMPSSLTerms",
     "InBatchTripletLoss",
     "InfoNCELoss",
     "InfoNCETerms",
@@ -34,6 +38,8 @@ __all__ = [
     "TripletMarginLoss",
     "VICRegLoss",
     "VICRegTerms",
+    "WMSELoss",
+    "WMSETerms",
     "barlow_twins",
     "batch_all",
     "batch_hard",
@@ -41,11 +47,15 @@ __all__ = [
     "contrastive_loss",
     "covariance_floor",
     "easy",
+    "emp_ssl",
     "info_nce",
     "nt_xent",
     "paired_distances",
     "pairwise_distances",
     "semi_hard",
+    "total_coding_rate",
     "triplet_margin_loss",
     "vicreg",
+    "w_mse",
+    "whiten",
 ]

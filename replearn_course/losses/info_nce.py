@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from replearn_course.errors import ReplearnError, check_embeddings
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import at_least_float32, check_views
+from replearn_course.losses.views import at_least_float32, check_positive, check_views
 
 __all__ = ["InfoNCELoss", "InfoNCETerms", "NTXentLoss", "info_nce", "nt_xent"]
 
@@ -59,7 +59,7 @@ def nt_xent(z: Tensor, temperature: float = 0.5) -> InfoNCETerms:
         ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, or a temperature that
             is not above 0.
     """
-    _check_temperature(temperature)
+    check_positive(temperature=temperature)
     check_views(z)
     n_views, n, _ = z.shape
     with torch.autocast(z.device.type, enabled=False):
@@ -96,7 +96,7 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     Raises:
         ReplearnError: for a wrong shape, dtype or device, NaN or infinity, or a temperature that is not above 0.
     """
-    _check_temperature(temperature)
+    check_positive(temperature=temperature)
     check_embeddings(query=query, positive=positive, negatives=negatives)
     if positive.shape != query.shape:
         raise ReplearnError(f"positive: expected shape {tuple(query.shape)} as query, got {tuple(positive.shape)}")
@@ -117,7 +117,7 @@ class NTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
-        _check_temperature(temperature)
+        check_positive(temperature=temperature)
         self.temperature = temperature
 
     def forward(self, z: Tensor) -> InfoNCETerms:
@@ -134,7 +134,7 @@ class InfoNCELoss(nn.Module):
 
     def __init__(self, temperature: float = 0.07) -> None:
         super().__init__()
-        _check_temperature(temperature)
+        check_positive(temperature=temperature)
         self.temperature = temperature
 
     def forward(self, query: Tensor, positive: Tensor, negatives: Tensor) -> InfoNCETerms:
@@ -152,8 +152,3 @@ def _terms(positives: Tensor, negatives: Tensor, temperature: float) -> InfoNCET
     with torch.no_grad():
         accuracy = (positives > negatives.amax(dim=-1, keepdim=True)).to(loss.dtype).mean()
         return InfoNCETerms(loss, accuracy, positives.mean() * temperature)
-
-
-def _check_temperature(temperature: float) -> None:
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-        raise ReplearnError(f"temperature: expected a finite number above 0, got {temperature!r}")

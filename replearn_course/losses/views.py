@@ -6,6 +6,7 @@ image i.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -15,7 +16,15 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_tensors
 
-__all__ = ["at_least_float32", "check_coefficients", "check_views", "off_diagonal_squares"]
+__all__ = [
+    "at_least_float32",
+    "check_coefficients",
+    "check_count",
+    "check_positive",
+    "check_views",
+    "in_float64",
+    "off_diagonal_squares",
+]
 
 
 def check_views(z: Tensor) -> None:
@@ -52,13 +61,40 @@ def check_coefficients(**coefficients: float) -> None:
         ReplearnError: naming the argument and what came.
     """
     for name, value in coefficients.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
             raise ReplearnError(f"{name}: expected a finite number from 0 up, got {value!r}")
+
+
+def check_positive(**values: float) -> None:
+    """Check that each is a finite number above 0.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
+            raise ReplearnError(f"{name}: expected a finite number above 0, got {value!r}")
+
+
+def check_count(**counts: int) -> None:
+    """Check that each is a whole number from 1 up.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise ReplearnError(f"{name}: expected a whole number from 1 up, got {value!r}")
 
 
 def at_least_float32(z: Tensor) -> Tensor:
     """Half precision as float32; sums over a batch need the digits."""
     return z.float() if z.dtype.itemsize < 4 else z
+
+
+def in_float64(z: Tensor) -> Tensor:
+    """In float64, on the CPU where the device has no such numbers."""
+    return z.cpu().double() if z.device.type == "mps" else z.double()
 
 
 def off_diagonal_squares(views: Sequence[Tensor], *, across: bool) -> tuple[Tensor, Tensor]:

@@ -87,8 +87,7 @@ class MoCo(nn.Module):
         with torch.no_grad():
             k = gather(self.keys(key))  # (N, d), N over all processes
         q = gather(_wide(self.projector(self.encoder(query))))  # (N, d)
-        with torch.autocast(q.device.type, enabled=False):
-            report = info_nce(q, k, self.queue.clone(), self.temperature)  # a copy: the queue moves before backward
+        report = info_nce(q, k, self.queue.clone(), self.temperature)  # a copy: the queue moves before backward
         if self.training:
             self.enqueue(F.normalize(k, dim=1))
         return report._asdict()

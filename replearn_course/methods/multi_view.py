@@ -40,16 +40,14 @@ class MultiViewMethod(nn.Module):
         Raises:
             ReplearnError: for fewer than two views, fewer than two images, or views of unequal shape.
         """
-        z = self.project(views)
-        with torch.autocast(z.device.type, enabled=False):  # the loss in float32 whatever the networks are in
-            return self.loss(z)._asdict()
+        return self.loss(self.project(views))._asdict()
 
     def project(self, views: Sequence[Tensor]) -> Tensor:
-        """The projections ``(V, N, d)`` of the views, N over all processes."""
+        """The projections ``(V, N, d)`` of the views, in float32 at least, N over all processes."""
         check_image_views(views)
         z = self.projector(self.encoder(torch.cat(list(views))))  # (V N, d)
         z = z.to(torch.promote_types(z.dtype, torch.float32)).unflatten(0, (len(views), -1))  # (V, N, d)
-        return gather(z.transpose(0, 1).contiguous()).transpose(0, 1)
+        return gather(z, dim=1)
 
 
 def check_image_views(views: Sequence[Tensor], least: int = 2) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from replearn_course.losses import WMSELoss
 from replearn_course.methods.multi_view import MultiViewMethod
 from replearn_course.networks import Encoder, named_projector
+from replearn_course.training.ranks import from_first
 
 __all__ = ["WMSE"]
 
@@ -25,3 +27,9 @@ class WMSE(MultiViewMethod):
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, sub_batch: int = 128) -> None:
         super().__init__(encoder, projector or named_projector("wmse", encoder.embedding_size), WMSELoss(sub_batch))
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        """See :class:`~replearn_course.methods.MultiViewMethod`; all processes draw the same sub-batches."""
+        z = self.project(views)
+        seed = from_first(torch.randint(2**31, (1,), device=z.device)).item()
+        return self.loss(z, torch.Generator().manual_seed(seed))._asdict()

@@ -202,8 +202,7 @@ class _Loop:
         for name, value in report.items():
             value = value.detach().float()  # stays on the device: reading it would make a GPU wait
             self.sums[name] = self.sums[name] + value if name in self.sums else value
-            finite = self.sums[name].isfinite().int()
-            self.finite[name] = self.finite[name] + finite if name in self.finite else finite
+            self.finite[name] = self.sums[name].isfinite() + self.finite.get(name, 0)
 
     def means(self) -> dict[str, float]:
         return {name: total.item() / self.step for name, total in self.sums.items()}

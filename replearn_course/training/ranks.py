@@ -40,7 +40,7 @@ def average(values: dict[str, float], model: nn.Module) -> dict[str, float]:
 
 
 def gather(tensor: Tensor, dim: int = 0) -> Tensor:
-    """The items of all processes along ``dim``, in the order before :func:`share`; a gradient flows into those of this one.
+    """The items of all processes along ``dim``, in the order before ``share``; a gradient flows into those of this one.
 
     Each process computes the same loss of the whole batch, and its gradient for its own items alone. The mean that
     DistributedDataParallel takes over the processes divides their sum by ``world``: the factor here undoes that.
