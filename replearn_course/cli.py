@@ -64,6 +64,16 @@ def run(
     corpus: Annotated[
         str | None, typer.Option(help="For word vectors: your own text, a file or a folder; or text8, wiki2015.")
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="For experiments on any images: a folder of your own, with the classes, if any, in subfolders."
+        ),
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Their side in pixels; by default 32.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out files in that folder that cannot be read as images.")
+    ] = False,
     record: Annotated[bool, typer.Option("--record", help="Copy the result into the ledger.")] = False,
 ) -> None:
     """Run an experiment: train, probe, plot, and print what was claimed beside what was measured."""
@@ -75,6 +85,8 @@ def run(
     overrides = dict(_pair(text) for text in settings or [])
     if record and overrides:
         raise ReplearnError("--record: the ledger keeps runs at an experiment's own settings; leave out --set")
+    if record and images:
+        raise ReplearnError("--record: the ledger keeps runs on data that others have too; leave out --images")
     from replearn_course import results
     from replearn_course.experiments.runner import Interrupted
     from replearn_course.experiments.runner import run as run_experiment
@@ -85,7 +97,16 @@ def run(
         seeds = 1 if setting.scale == "smoke" else 3
     try:
         result = run_experiment(
-            name, setting=setting, seeds=seeds, out=out, resume=resume, overrides=overrides, corpus=corpus
+            name,
+            setting=setting,
+            seeds=seeds,
+            out=out,
+            resume=resume,
+            overrides=overrides,
+            corpus=corpus,
+            images=images,
+            image_size=image_size,
+            skip_broken=skip_broken,
         )
     except (Interrupted, KeyboardInterrupt):
         again = [a for a in sys.argv[1:] if a != "--resume"]

@@ -288,7 +288,8 @@ def test_the_command_knows_the_texts(wiki):
         return CliRunner().invoke(app, ["data", *arguments])
 
     listed = {row["dataset"]: row["here"] for row in json.loads(replearn("list", "--json").output)}
-    assert listed == {"mnist": False, "text8": False, "wiki2015": True, "word-evaluation": False}
+    assert [name for name, here in listed.items() if here] == ["wiki2015"]
+    assert {"text8", "word-evaluation"} <= set(listed)
     assert max(map(len, replearn("list").output.splitlines()[1:])) <= 80
     assert "wiki2015 is in" in replearn("fetch", "wiki2015").output
     assert replearn("verify", "wiki2015").exit_code == 0

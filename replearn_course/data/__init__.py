@@ -2,6 +2,7 @@
 
 from replearn_course.data.batches import PairBatches, PKBatches, TripletBatches, ViewBatches
 from replearn_course.data.datasets import DATASETS, load
+from replearn_course.data.folders import images_from
 from replearn_course.data.images import ImageSet, Splits, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
 from replearn_course.data.texts import TextData, evaluation_file, text_from
@@ -46,6 +47,7 @@ __all__ = [
     "ViewBatches",
     "draw_views",
     "evaluation_file",
+    "images_from",
     "load",
     "pk_batches",
     "preset",

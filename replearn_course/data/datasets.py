@@ -10,13 +10,13 @@ from replearn_course.data.dataset import Dataset
 from replearn_course.data.images import Splits
 from replearn_course.data.mnist import MNIST
 from replearn_course.data.texts import TEXTS, WORD_EVALUATION, TextData
+from replearn_course.data.tiny_imagenet import TINY_IMAGENET
 from replearn_course.errors import unknown_name
 
 __all__ = ["DATASETS", "fetch", "find", "load", "verify"]
 
-DATASETS: dict[str, Dataset[Any]] = {
-    dataset.name: dataset for dataset in (MNIST, CIFAR10, *TEXTS.values(), WORD_EVALUATION)
-}
+_ALL: tuple[Dataset[Any], ...] = (MNIST, CIFAR10, TINY_IMAGENET, *TEXTS.values(), WORD_EVALUATION)
+DATASETS = {dataset.name: dataset for dataset in _ALL}
 
 
 def find(name: str) -> Dataset[Any]:
@@ -31,7 +31,9 @@ def find(name: str) -> Dataset[Any]:
 
 
 @overload
-def load(name: Literal["mnist", "cifar10"], scale: str | None = None, *, download: bool = True) -> Splits: ...
+def load(
+    name: Literal["mnist", "cifar10", "tiny-imagenet"], scale: str | None = None, *, download: bool = True
+) -> Splits: ...
 @overload
 def load(name: Literal["text8", "wiki2015"], scale: str | None = None, *, download: bool = True) -> TextData: ...
 @overload
@@ -41,7 +43,7 @@ def load(name: str, scale: str | None = None, *, download: bool = True) -> Any:
 
     Args:
         name: a key of :data:`DATASETS`.
-        scale: at ``smoke`` what ships with Python or the package's dependencies stands in, and the name of the data says so.
+        scale: at ``smoke`` something small that needs no network stands in, and the name of the data says so.
         download: fetch what is absent.
 
     Raises:
@@ -56,5 +58,5 @@ def fetch(name: str) -> Path:
 
 
 def verify(name: str) -> dict[str, str]:
-    """``"ok"``, ``"missing"`` or ``"damaged"`` for each file of a dataset, by its published checksum."""
+    """The state of each file and folder of a dataset, as :meth:`Dataset.verify` gives it."""
     return find(name).verify()

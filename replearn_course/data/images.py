@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -76,40 +78,120 @@ class ImageSet:
         Raises:
             ReplearnError: when ``n`` is not between 1 and N - 1.
         """
+        rest, cut = self._split(n, seed)
+        return self.subset(rest), self.subset(cut)
+
+    def per_class(self, n: int, seed: int = 0) -> ImageSet:
+        """``n`` images of each class, at random but always the same for one seed, those of a smaller ``n`` among them.
+
+        Raises:
+            ReplearnError: when ``n`` is below 1, or a class has fewer.
+        """
+        if n < 1:
+            raise ReplearnError(f"n: expected 1 or more images a class, got {n}")
+        count = self.labels.cpu().bincount()
+        if (few := (count > 0) & (count < n)).any():
+            worst = int(count.where(few, n).argmin())
+            raise ReplearnError(
+                f"n: expected {n} images of each class, but class {self.classes[worst]} has {count[worst]}"
+            )
+        return self.subset(self._drawn(torch.full_like(count, n), seed))
+
+    def fraction(self, share: float, seed: int = 0) -> ImageSet:
+        """A share of each class, to the nearest image, at random but always the same for one seed.
+
+        What a smaller share holds is in a larger one too: the 1 % of the labels are among the 10 %.
+
+        Raises:
+            ReplearnError: when ``share`` is not in (0, 1], or so small that it leaves a class without images.
+        """
+        if not 0 < share <= 1:
+            raise ReplearnError(f"share: expected a fraction above 0, up to 1, got {share}")
+        count = self.labels.cpu().bincount()
+        drawn = (share * count.double() + 0.5).long()
+        if (empty := (count > 0) & (drawn == 0)).any():
+            worst = int(count.where(empty, len(self)).argmin())
+            least = _round_up(0.5 / int(count[worst]))
+            raise ReplearnError(
+                f"share: {share:g} leaves class {self.classes[worst]} of {count[worst]} images without any; "
+                f"the least that leaves each class one is {least:g}"
+            )
+        return self.subset(self._drawn(drawn, seed))
+
+    def _by_class(self, seed: int) -> Tensor:
+        """All indices ``(N,)``, class after class, at random within each."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return order[self.labels.cpu()[order].argsort(stable=True)]
+
+    def _split(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """The indices of what ``split`` leaves and cuts off."""
         if not 0 < n < len(self):
             raise ReplearnError(f"n: expected between 1 and {len(self) - 1}, got {n}")
-        generator = torch.Generator().manual_seed(seed)
-        labels = self.labels.cpu()
-        order = torch.randperm(len(self), generator=generator)
-        by_class = order[labels[order].argsort(stable=True)]
         # Every N/n-th image in class order: each class gives its share, and the number is exactly n.
         cut = torch.zeros(len(self), dtype=torch.bool)
-        cut[by_class[(torch.arange(n) + 0.5).mul(len(self) / n).long()]] = True
-        return self.subset((~cut).nonzero()[:, 0]), self.subset(cut.nonzero()[:, 0])
+        cut[self._by_class(seed)[(torch.arange(n) + 0.5).mul(len(self) / n).long()]] = True
+        return (~cut).nonzero()[:, 0], cut.nonzero()[:, 0]
+
+    def _drawn(self, numbers: Tensor, seed: int) -> Tensor:
+        """The indices of the first ``numbers[c]`` images of each class c in ``_by_class``, in the order of the data."""
+        order = self._by_class(seed)
+        labels = self.labels.cpu()[order]
+        count = labels.bincount()
+        rank = torch.arange(len(self)) - (count.cumsum(0) - count)[labels]  # within its class
+        return order[rank < numbers[labels]].sort().values
 
 
 @dataclass(frozen=True)
 class Splits:
     """Three disjoint sets: train on the first, choose on the second, report on the third, once.
 
-    ``validation`` is a tenth of the published training images, the same for every seed; ``test`` is the published test set.
+    ``train`` and ``validation`` share the memory of ``published``, which holds both, for the last training once all is chosen.
+
+    Attributes:
+        published: the published training images, the validation set last.
+        test: the published test set.
+        n_validation: the size of the validation set.
     """
 
-    train: ImageSet
-    validation: ImageSet
+    published: ImageSet
     test: ImageSet
+    n_validation: int
 
     @classmethod
-    def of(cls, train: ImageSet, test: ImageSet) -> Splits:
-        """Cut the validation set off the published training images."""
-        train, validation = train.split(len(train) // 10)
-        return cls(train, validation, test)
+    def of(cls, published: ImageSet, test: ImageSet) -> Splits:
+        """A tenth of the published training images becomes the validation set, the same for every seed."""
+        train, validation = published._split(len(published) // 10, seed=0)
+        return cls(published.subset(torch.cat([train, validation])), test, len(validation))
+
+    @cached_property
+    def train(self) -> ImageSet:
+        """What is trained on."""
+        return self._part(slice(None, -self.n_validation))
+
+    @cached_property
+    def validation(self) -> ImageSet:
+        """What hyper-parameters are chosen on."""
+        return self._part(slice(-self.n_validation, None))
 
     @property
     def name(self) -> str:
         """What a table calls the data."""
-        return self.train.name
+        return self.published.name
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are classes to tell apart, two at least."""
+        return len(self.published.classes) > 1
 
     def to(self, device: str) -> Splits:
         """The same splits on another device."""
-        return Splits(self.train.to(device), self.validation.to(device), self.test.to(device))
+        return replace(self, published=self.published.to(device), test=self.test.to(device))
+
+    def _part(self, part: slice) -> ImageSet:
+        return replace(self.published, images=self.published.images[part], labels=self.published.labels[part])
+
+
+def _round_up(x: float) -> float:
+    """To three significant digits."""
+    unit = 10 ** (math.floor(math.log10(x)) - 2)
+    return round(math.ceil(x / unit) * unit, 12)

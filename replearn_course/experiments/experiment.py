@@ -38,6 +38,7 @@ class Experiment:
             for one seed, and ``figures(context, settings)`` for the pictures of the first seed.
         data: the dataset.
         text: whether that is a text, and another can take its place.
+        any_images: whether a folder of the user's own images can take its place.
         metrics: what it measures, in the order of the table.
         settings: what differs from the defaults of ``Settings``.
         scales: what differs at a scale.
@@ -55,3 +56,4 @@ class Experiment:
     scales: dict[str, dict[str, Any]]
     protocol: str
     text: bool = False
+    any_images: bool = False

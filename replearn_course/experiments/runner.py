@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from replearn_course import __version__
-from replearn_course.data import load, text_from
+from replearn_course.data import images_from, load, text_from
 from replearn_course.data.batches import Batches
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.experiments.registry import Experiment, find
@@ -100,6 +100,9 @@ def run(
     resume: bool = False,
     overrides: dict[str, str] | None = None,
     corpus: str | None = None,
+    images: Path | str | None = None,
+    image_size: int | None = None,
+    skip_broken: bool = False,
     progress: bool = True,
     say: Any = print,
 ) -> dict[str, Any]:
@@ -114,6 +117,9 @@ def run(
             has fewer seeds; one that is finished is only shown.
         overrides: settings by name, as text.
         corpus: for experiments on text, another text: a file, a folder, or the name of one.
+        images: for experiments on any images, a folder of them, which ``images_from`` reads.
+        image_size: to which they are brought, in pixels; 32 by default.
+        skip_broken: leave out files in that folder which cannot be read as images, and say which.
         progress: show bars.
         say: where lines go.
 
@@ -133,8 +139,17 @@ def run(
     settings = _settings(module, experiment, setting.scale, overrides or {})
     if corpus and not experiment.text:
         raise ReplearnError(f"corpus: {name} works on images of {experiment.data}, not on text")
-    source = corpus or experiment.data
-    data: Any = text_from(source, setting.scale) if experiment.text else load(source, setting.scale)
+    if images and not experiment.any_images:
+        raise ReplearnError(f"images: {name} works on {experiment.data} alone")
+    if not images and (image_size is not None or skip_broken):
+        raise ReplearnError("image_size, skip_broken: only with images of your own")
+    data: Any
+    if images:
+        data = images_from(images, 32 if image_size is None else image_size, skip_broken=skip_broken, say=say)
+    elif experiment.text:
+        data = text_from(corpus or experiment.data, setting.scale)
+    else:
+        data = load(experiment.data, setting.scale)
     say(banner(setting, data.name))
     described = {
         "experiment": name,

@@ -50,7 +50,8 @@ class RandomAffine(Sometimes):
         theta[:, 0, 1] *= height / width  # the sides span [-1, 1] whatever their length: an angle needs one unit
         theta[:, 1, 0] *= width / height
         grid = F.affine_grid(beside(images, theta), list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return moved.clamp_(0, 1)  # rounding passes 1 by an ulp
 
     def _matrices(self, n: int, generator: torch.Generator) -> Tensor:
         """The inverse maps ``(n, 2, 3)``, from a place in the view to a place in the image; the image spans [-1, 1]."""

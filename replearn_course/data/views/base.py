@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import ClassVar
 
 import torch
@@ -32,7 +33,7 @@ class Transform(ABC):
             generator: of the CPU, so that the draws are the same on every device.
 
         Returns:
-            ``(N, C, h, w)`` in [0, 1], the dtype and device of ``images``.
+            ``(N, C, h, w)`` in [0, 1], the dtype and device of ``images``; where nothing changed it may be ``images``.
 
         Raises:
             ReplearnError: for a wrong shape or dtype.
@@ -66,6 +67,8 @@ class Sometimes(Transform):
         if self.p == 1:
             return self.change(images, generator)
         drawn = (torch.rand(len(images), generator=generator) < self.p).nonzero()[:, 0]
+        if not len(drawn):
+            return images
         drawn = drawn.to(images.device, non_blocking=True)
         return images.index_copy(0, drawn, self.change(images[drawn], generator))
 
@@ -103,7 +106,11 @@ def draw_views(images: Tensor, views: Sequence[Transform], generator: torch.Gene
     Returns:
         V tensors ``(N, C, h, w)``; row i of each is a view of image i.
     """
-    return tuple(view(images, generator) for view in views)
+    drawn: list[Tensor] = []
+    for view, equal in groupby(views):  # equal transforms draw independently all the same: one call for all of them
+        times = len(list(equal))
+        drawn += view(images.expand(times, *images.shape).flatten(0, 1), generator).chunk(times)
+    return tuple(drawn)
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -87,7 +87,7 @@ class Grey(Sometimes):
 
     def change(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """See :class:`Sometimes`."""
-        return grey(images).expand_as(images)
+        return grey(images).repeat(1, images.shape[1], 1, 1)
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,17 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     green and blue :math:`m + (M - m)\,\mathrm{clamp}(2 - |h - k|, 0, 1)` with k = 2 and 4.
     """
     red, green, blue = images.split(1, dim=1)
-    smallest, largest = images.aminmax(dim=1, keepdim=True)
+    smallest, largest = images.amin(dim=1, keepdim=True), images.amax(dim=1, keepdim=True)  # aminmax takes 5 times as long
     span = largest - smallest
     hue = torch.where(
         red == largest,
         green - blue,
         torch.where(green == largest, (blue - red).add_(span, alpha=2), (red - green).add_(span, alpha=4)),
     )
-    hue.div_(span.clamp(min=1e-12)).add_(turns[:, None, None, None], alpha=6).remainder_(6)  # a grey pixel has no span
-    column = lambda *values: torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None]  # noqa: E731
-    ramp = (hue - column(3, 2, 4)).abs_().mul_(column(1, -1, -1)).add_(column(-1, 2, 2)).clamp_(0, 1)
-    return ramp.mul_(span).add_(smallest)
+    hue.div_(span.clamp(min=1e-12)).add_(turns[:, None, None, None], alpha=6).remainder_(6)  # 0 for a grey pixel
+    centre, sign, top = images.new_tensor([[3, 2, 4], [1, -1, -1], [-1, 2, 2]])[:, :, None, None].unbind(0)
+    ramp = torch.addcmul(top, (hue - centre).abs_(), sign).clamp_(0, 1)  # (N, 3, H, W)
+    return torch.addcmul(smallest, ramp, span)
 
 
 def _blend_(images: Tensor, factors: Tensor, mean: Tensor, own: Tensor) -> None:

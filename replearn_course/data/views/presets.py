@@ -34,7 +34,7 @@ def _simclr(size: int) -> list[Steps]:
 def _barlow(size: int) -> list[Steps]:
     """Barlow Twins: blur with probability 1 and 0.1, solarisation with 0 and 0.2 in the first and the second view.
 
-    Zbontar et al., "Barlow Twins", https://arxiv.org/abs/2103.03230, section 3 and its code,
+    Zbontar et al., "Barlow Twins", https://arxiv.org/abs/2103.03230, section 2.2, and its code,
     https://github.com/facebookresearch/barlowtwins: the augmentations of BYOL, https://arxiv.org/abs/2006.07733, table 6.
     The kernel of the blur is a tenth of the side, as SimCLR has it: 3 pixels at 32, 7 at 64, where ImageNet's images have 23.
     solo-learn takes the blur out of both views on CIFAR (its ``asymmetric.yaml``): ``without(views, "blur")``.
@@ -50,7 +50,8 @@ def _barlow(size: int) -> list[Steps]:
 def _patches(size: int) -> list[Steps]:
     """Squares of a quarter of the area, pixel for pixel, with the colours of SimCLR: a quarter of the work of a whole view.
 
-    After Tong et al., "EMP-SSL", https://arxiv.org/abs/2304.03977, without its blur and solarisation.
+    After Tong et al., "EMP-SSL", https://arxiv.org/abs/2304.03977, whose code turns the hue by up to 0.2, and blurs and
+    solarises one patch in ten each.
     """
     return [(RandomCrop(size // 2), *_simclr(size)[0][1:])]
 

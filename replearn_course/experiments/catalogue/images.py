@@ -79,6 +79,7 @@ def _method(name: str, title: str, chapter: int, settings: dict[str, Any]) -> Ex
         settings={"method": name, **settings},
         scales=_SCALES,
         protocol=_PROTOCOL,
+        any_images=True,
     )
 
 
