@@ -20,7 +20,7 @@ import pytest
 import torch
 import typer
 from typer.testing import CliRunner
-from wrong_answers import WRONG, ch02, ch03, ch04, ch08, ch09, ch10, ch11, ch12
+from wrong_answers import WRONG, ch02, ch03, ch04, ch08, ch09, ch10, ch11, ch12  # noqa: F401  # importing them fills WRONG
 
 from replearn_course import student
 from replearn_course.checks import check

@@ -11,6 +11,7 @@ from torch import nn
 
 from replearn_course import methods, plots
 from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load, preset, without
+from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import unknown_name
 from replearn_course.experiments.evaluation import evaluate, partial
 from replearn_course.experiments.runner import Context
@@ -39,7 +40,6 @@ class Settings:
         validate: train without the validation split and test on it: for choosing settings.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
-        transfer_size: to which its images are brought.
     """
 
     method: str = "vicreg"
@@ -72,7 +72,6 @@ class Settings:
     partial_encoder_lr: float = 0.02
     suspects: int = 0
     transfer: str = ""
-    transfer_size: int = 64
 
 
 METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
@@ -179,28 +178,26 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     reported = settings.reported or settings.epochs
     best = trained.encoders[reported]
 
+    seconds = sum(trained.history.column("seconds")[:reported])
+    cost = {"tflop": trained.tflop(reported), "seconds": seconds, "memory": trained.memory}
+    cost = {name: value for name, value in cost.items() if value is not None}
+    if not data.labelled:  # a folder of the user's own: the weights are what was wanted
+        return {"metrics": cost}
+
     probed = {epoch: evaluate(network, images, test, seed=context.seed) for epoch, network in trained.encoders.items()}
-    metrics = probed[reported]
+    metrics = probed[reported] | cost
     for epoch in probed.keys() - {reported}:
         metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
     if settings.method == "supervised":
         metrics |= _classified(trained.method, test)
-    metrics |= partial(best, images, test, **_rates(settings), seed=context.seed, setting=setting)
+    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
     if settings.suspects:
-        rates = _rates(settings)
         metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
     if settings.transfer:
         metrics |= _transferred(context, settings, best)
-    seconds = sum(trained.history.column("seconds")[:reported])
-    metrics |= {"tflop": trained.tflop(reported), "seconds": seconds}
-    if trained.memory is not None:
-        metrics["memory"] = trained.memory
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
     return {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
-
-
-def _rates(settings: Settings) -> dict[str, float]:
-    return {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
 
 
 def _classified(method: Any, test: ImageSet) -> dict[str, float]:
@@ -211,14 +208,12 @@ def _classified(method: Any, test: ImageSet) -> dict[str, float]:
     return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
 
 
-def _transferred(context: Context[Splits], settings: Settings, trained: Encoder) -> dict[str, float]:
-    """The encoder on a dataset that it never saw: linear probe, 1 % and 10 % of the labels, and the control from scratch."""
-    other: Splits = (
-        load(settings.transfer, context.setting.scale).resized(settings.transfer_size).to(context.setting.device)
-    )
-    train, test = other.published, other.test
-    found = evaluate(trained, train, test, seed=context.seed)
-    found |= partial(trained, train, test, **_rates(settings), seed=context.seed, setting=context.setting)
+def _transferred(context: Context[Splits], settings: Settings, encoder: Encoder) -> dict[str, float]:
+    """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
+    other = load(settings.transfer, context.setting.scale).to(context.setting.device)
+    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr, "per_class": PUBLISHED_PER_CLASS}
+    found = evaluate(encoder, other.published, other.test, seed=context.seed)
+    found |= partial(encoder, other.published, other.test, **rates, seed=context.seed, setting=context.setting)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 

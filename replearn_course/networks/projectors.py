@@ -74,15 +74,20 @@ PROJECTORS: dict[str, Callable[[int], nn.Sequential]] = {
 
 
 def named_projector(name: str, features: int) -> nn.Sequential:
-    """A new projector, as its paper has it.
+    """A new projector, as its paper has it, or by the widths of its layers.
 
     Args:
-        name: one of ``PROJECTORS``.
+        name: one of ``PROJECTORS``; widths such as ``"1024-1024-64"``, batch norm after each layer but the last; or
+            ``"none"``, for the embedding as it is.
         features: d of the embedding.
 
     Raises:
         ReplearnError: for a name that does not exist.
     """
+    if name == "none":
+        return nn.Sequential()
+    if all(width.isdecimal() for width in name.split("-")):
+        return projector(features, [int(width) for width in name.split("-")])
     if name not in PROJECTORS:
         raise unknown_name("projector", name, PROJECTORS)
     return PROJECTORS[name](features)

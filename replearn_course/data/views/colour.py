@@ -133,7 +133,10 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     green and blue :math:`m + (M - m)\,\mathrm{clamp}(2 - |h - k|, 0, 1)` with k = 2 and 4.
     """
     red, green, blue = images.split(1, dim=1)
-    smallest, largest = images.amin(dim=1, keepdim=True), images.amax(dim=1, keepdim=True)  # aminmax takes 5 times as long
+    smallest, largest = (
+        images.amin(dim=1, keepdim=True),
+        images.amax(dim=1, keepdim=True),
+    )  # aminmax takes 5 times as long
     span = largest - smallest
     hue = torch.where(
         red == largest,
