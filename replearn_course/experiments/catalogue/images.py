@@ -52,7 +52,7 @@ _PROTOCOL = (
 )
 
 _SCALES: dict[str, dict[str, Any]] = {
-    "smoke": {"epochs": 2, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
+    "smoke": {"epochs": 2, "reported": 0, "probed": "", "drawn": 0, "suspects": 0, "transfer": ""}
 }
 
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -121,6 +121,7 @@ def _of_d1(method: str, network: str) -> Experiment:
             "encoder": network,
             "schedule": "constant",
             "transfer": "tiny-imagenet",
+            "drawn": 1000,
             **settings,
         },
         scales=_SCALES,
