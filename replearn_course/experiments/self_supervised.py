@@ -44,6 +44,7 @@ class Settings:
         images: takes only so many of the training images.
         partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
         validate: train without the validation split and test on it: for choosing settings.
+        drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
     """
@@ -79,6 +80,7 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    drawn: int = 0
     suspects: int = 0
     transfer: str = ""
 
@@ -218,7 +220,17 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if settings.transfer:
         metrics |= _transferred(context, settings, best)
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
-    return {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome["history"] = trained.history.rows
+    if settings.drawn and context.seed == 0:
+        outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
+    return outcome
+
+
+def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
+    """Places of the images in the plane, to a tenth: what a picture shows."""
+    x, y = plots.to_2d(embed(network, images.images)).T.tolist()
+    return {"x": [round(v, 1) for v in x], "y": [round(v, 1) for v in y], "labels": images.labels.tolist()}
 
 
 def _classified(method: Any, test: ImageSet) -> dict[str, float]:

@@ -60,7 +60,15 @@ _PATCH_PROTOCOL = (
 )
 
 _SCALES: dict[str, dict[str, Any]] = {
-    "smoke": {"epochs": 4, "batch_size": 128, "reported": 0, "probed": "", "suspects": 0, "transfer": ""}
+    "smoke": {
+        "epochs": 4,
+        "batch_size": 128,
+        "reported": 0,
+        "probed": "",
+        "drawn": 0,
+        "suspects": 0,
+        "transfer": "",
+    }
 }
 
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -129,6 +137,7 @@ def _of_d1(method: str, network: str) -> Experiment:
             "encoder": network,
             "schedule": "constant",
             "transfer": "tiny-imagenet",
+            "drawn": 1000,
             **settings,
         },
         scales=_SCALES,
