@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +44,7 @@ class Settings:
         images: takes only so many of the training images.
         partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
         validate: train without the validation split and test on it: for choosing settings.
+        seen: the test images, without their labels, are among those trained on: a slip on purpose.
         drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
@@ -80,6 +81,7 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    seen: bool = False
     drawn: int = 0
     suspects: int = 0
     transfer: str = ""
@@ -196,7 +198,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     images, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
     if settings.images and settings.images < len(images):
         images = images.split(settings.images)[1]
-    trained = train(context, settings, images)
+    trained = train(context, settings, _joined(images, test) if settings.seen else images)
     reported = settings.reported or settings.epochs
     best = trained.encoders[reported]
 
@@ -225,6 +227,11 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if settings.drawn and context.seed == 0:
         outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
     return outcome
+
+
+def _joined(one: ImageSet, other: ImageSet) -> ImageSet:
+    pixels, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
+    return replace(one, images=pixels, labels=labels)
 
 
 def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:

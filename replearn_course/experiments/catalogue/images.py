@@ -99,16 +99,20 @@ def _method(name: str, title: str, chapter: int, settings: dict[str, Any]) -> Ex
     )
 
 
+_D1_VICREG: dict[str, Any] = {"method": "vicreg", "views": "d1", "variant": "d1-listing", "schedule": "constant"}
+
+
 def _of_d1(method: str, network: str) -> Experiment:
-    """Document D1's own settings: 30 epochs, batch 256; 20 and 40 of the same training probed too."""
+    """Document D1's own settings: 30 epochs, batch 256; 10, 20 and 40 of the same training probed too."""
     vicreg = method == "vicreg"
     claim = f"d1-cifar10-{network}-{method}"
     claims = {"linear": f"{claim}-linear", "partial": claim if network == "n2" else None} if vicreg else {}
-    at = [_accuracies("d1_", f"linear probe as D1, after {epochs} epochs") for epochs in (20, 40)]
+    at = {e: _accuracies("", f"linear probe, L-BFGS, after {e} epochs") for e in (10, 20, 40)}
+    at_d1 = {e: _accuracies("d1_", f"linear probe as D1, after {e} epochs") for e in (10, 20, 40)}
     other = "d1-tinyimagenet-n2-vicreg" if vicreg and network == "n2" else None
     there = _probes(f"{other}-linear" if other else None, other)
     settings = (
-        {"views": "d1", "variant": "d1-listing", "epochs": 40, "reported": 30, "probed": "20 40", "suspects": 20}
+        {**_D1_VICREG, "epochs": 40, "reported": 30, "probed": "10 20 40", "suspects": 20}
         if vicreg
         else {"views": "none", "n_views": 1, "optimizer": "sgd", "lr": 0.05, "epochs": 30}
     )
@@ -210,6 +214,42 @@ EXPERIMENTS = (
             "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; "
             "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
             "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
+        ),
+    ),
+    Experiment(
+        name="vicreg-n1-seen",
+        title="A suspect: VICReg of N1 with the test images among those trained on, without labels",
+        document="D1",
+        chapter=11,
+        module="self_supervised",
+        data="cifar10",
+        metrics=(*_accuracies("", "linear probe, L-BFGS"), *_accuracies("d1_", "linear probe as D1"), *_COST),
+        settings={**_D1_VICREG, "encoder": "n1", "epochs": 10, "partial_lr": 0.0, "seen": True},
+        scales=_SCALES,
+        protocol=_PROTOCOL,
+    ),
+    Experiment(
+        name="controls",
+        title="Controls: few labels without any pre-training",
+        document="ours",
+        chapter=12,
+        module="controls",
+        data="cifar10",
+        metrics=tuple(
+            metric
+            for data, prefix in (("CIFAR-10", ""), ("Tiny ImageNet", "transfer_"))
+            for network in ("n1", "n2")
+            for share in (1, 10)
+            for metric in _accuracies(
+                f"{prefix}{network}_partial{share}_",
+                f"{data}: {network.upper()} from scratch on {share} % of the labels",
+            )
+        ),
+        settings={},
+        scales={"smoke": {"encoders": "n1"}},
+        protocol=(
+            "new encoders {encoders} with a linear classifier, 1 % and 10 % of the labels chosen by class, 20 epochs, batch 256, "
+            "SGD with momentum {lr}, cosine, last epoch, images as they are; test set used once"
         ),
     ),
     Experiment(
