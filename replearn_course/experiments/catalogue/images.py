@@ -127,9 +127,10 @@ def _of_d1(method: str, network: str) -> Experiment:
             *(() if vicreg else _accuracies("network_", "the network itself", claim)),
             *_probes(**claims),
             *(
-                Metric(f"{m.name}_{e}", m.title, m.unit)
-                for e, pair in zip((20, 40), at, strict=True)
-                for m in pair
+                Metric(f"{metric.name}_{epoch}", metric.title, metric.unit)
+                for probe in (at, at_d1)
+                for epoch, pair in probe.items()
+                for metric in pair
                 if vicreg
             ),
             *(Metric(f"suspect_{name}", f"suspect: {text}", "percent") for name, text in SUSPECTS.items() if vicreg),
