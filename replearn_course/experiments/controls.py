@@ -11,7 +11,7 @@ import torch
 from replearn_course import plots
 from replearn_course.data import ImageSet, Splits, load
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
-from replearn_course.experiments.evaluation import partial
+from replearn_course.experiments.evaluation import few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.networks import encoder
 
@@ -23,7 +23,7 @@ __all__ = ["Settings", "figures", "run"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The rates and the protocol of :func:`~replearn_course.experiments.evaluation.partial`."""
+    """The rates and the protocol of :func:`~replearn_course.experiments.evaluation.few_labels`."""
 
     encoders: str = "n1 n2"
     lr: float = 0.1
@@ -48,7 +48,7 @@ def _from_scratch(
     torch.manual_seed(context.seed)
     network = encoder(name, train.images.shape[1]).to(context.setting.device)
     rates = {"lr": settings.lr, "encoder_lr": settings.lr}
-    return partial(network, train, test, per_class=per_class, **rates, seed=context.seed, setting=context.setting)
+    return few_labels(network, train, test, per_class=per_class, **rates, seed=context.seed, setting=context.setting)
 
 
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from replearn_course import methods, plots
 from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import unknown_name
-from replearn_course.experiments.evaluation import evaluate, partial
+from replearn_course.experiments.evaluation import evaluate, few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
@@ -173,7 +174,8 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
         kept = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
         restore_weights(file(epoch), kept)
         encoders[epoch] = of_images(settings, kept.to(setting.device).eval())
-    return Trained(method, encoders, history, memory.mib)
+    peak = context.once(f"{name or 'training'}-memory", lambda: {"mib": memory.mib})  # of the process that trained
+    return Trained(method, encoders, history, peak["mib"])
 
 
 def of_images(settings: Settings, encoder: Encoder) -> Representation:
@@ -208,19 +210,27 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if not data.labelled:  # a folder of the user's own: the weights are what was wanted
         return {"metrics": cost}
 
-    probed = {epoch: evaluate(network, images, test, seed=context.seed) for epoch, network in trained.encoders.items()}
+    def probe(epoch: int) -> dict[str, float]:
+        return evaluate(trained.encoders[epoch], images, test, seed=context.seed)
+
+    probed = {epoch: context.once(f"probed-{epoch}", partial(probe, epoch)) for epoch in trained.encoders}
     metrics = probed[reported] | cost
     for epoch in probed.keys() - {reported}:
         metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
     if settings.method == "supervised":
         metrics |= _classified(trained.method, test)
-    rates: dict[str, Any] = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    rates: dict[str, Any] = {
+        "lr": settings.partial_lr,
+        "encoder_lr": settings.partial_encoder_lr,
+        "seed": context.seed,
+        "setting": setting,
+    }
     if settings.partial_lr:
-        metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("partial", lambda: few_labels(best, images, test, **rates))
     if settings.suspects:
-        metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
     if settings.transfer:
-        metrics |= _transferred(context, settings, best)
+        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, rates))
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
     outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
     outcome["history"] = trained.history.rows
@@ -248,21 +258,14 @@ def _classified(method: Any, test: ImageSet) -> dict[str, float]:
     return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
 
 
-def _transferred(context: Context[Splits], settings: Settings, encoder: Representation) -> dict[str, float]:
+def _transferred(
+    context: Context[Splits], settings: Settings, encoder: Representation, rates: dict[str, Any]
+) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     other = load(settings.transfer, context.setting.scale).to(context.setting.device)
     found = evaluate(encoder, other.published, other.test, seed=context.seed)
     if settings.partial_lr:
-        found |= partial(
-            encoder,
-            other.published,
-            other.test,
-            per_class=PUBLISHED_PER_CLASS,
-            lr=settings.partial_lr,
-            encoder_lr=settings.partial_encoder_lr,
-            seed=context.seed,
-            setting=context.setting,
-        )
+        found |= few_labels(encoder, other.published, other.test, per_class=PUBLISHED_PER_CLASS, **rates)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 
