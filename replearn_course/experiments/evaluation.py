@@ -12,7 +12,7 @@ from replearn_course.networks import Representation
 from replearn_course.probes import effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "linear", "partial"]
+__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "linear"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0)
@@ -57,7 +57,7 @@ def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
     return max(SGD_RATES, key=accuracy)
 
 
-def partial(
+def few_labels(
     encoder: Representation,
     train: ImageSet,
     test: ImageSet,

@@ -13,7 +13,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +39,7 @@ class Interrupted(Exception):
 
 
 Data = TypeVar("Data")
+Measured = TypeVar("Measured")
 
 
 @dataclasses.dataclass
@@ -84,6 +85,15 @@ class Context(Generic[Data]):
         history.save(self.folder / f"{stem}history.csv")
         save_weights(self.folder / f"{stem}model.safetensors", method.state_dict(), {"replearn": __version__})
         return history
+
+    def once(self, name: str, compute: Callable[[], Measured]) -> Measured:
+        """What ``compute`` gives, kept in the folder under ``name``: a run that is cut off later does not compute it again."""
+        file = self.folder / f"{name}.json"
+        if file.exists():
+            return read_json(file)
+        found = compute()
+        write_json(file, found)
+        return found
 
     def restore(self, method: torch.nn.Module, name: str = "") -> None:
         """Give a method the weights that this seed ended with."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from replearn_course import methods, plots
-from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load, preset, to_float, without
+from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import unknown_name
-from replearn_course.experiments.evaluation import evaluate, partial
+from replearn_course.experiments.evaluation import evaluate, few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
@@ -44,6 +45,8 @@ class Settings:
         images: takes only so many of the training images.
         partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
         validate: train without the validation split and test on it: for choosing settings.
+        seen: the test images, without their labels, are among those trained on: a slip on purpose.
+        drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
     """
@@ -79,6 +82,8 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    seen: bool = False
+    drawn: int = 0
     suspects: int = 0
     transfer: str = ""
 
@@ -169,7 +174,8 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
         kept = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
         restore_weights(file(epoch), kept)
         encoders[epoch] = of_images(settings, kept.to(setting.device).eval())
-    return Trained(method, encoders, history, memory.mib)
+    peak = context.once(f"{name or 'training'}-memory", lambda: {"mib": memory.mib})  # of the process that trained
+    return Trained(method, encoders, history, peak["mib"])
 
 
 def of_images(settings: Settings, encoder: Encoder) -> Representation:
@@ -177,11 +183,14 @@ def of_images(settings: Settings, encoder: Encoder) -> Representation:
     return PatchAverage(encoder, settings.patch, settings.stride, settings.flip) if settings.patch else encoder
 
 
-def transforms(settings: Settings, images: ImageSet) -> tuple[Transform, ...]:
+def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
     """One transform a view."""
     views = preset(settings.views, images.images.shape[-1], settings.n_views)
     for name in settings.without.split():
         views = without(views, name)
+    if settings.patch:
+        sized = [RandomCrop(settings.patch) if isinstance(step, RandomCrop) else step for step in views[0].steps]
+        views = (Compose(tuple(sized)),) * len(views)
     return views
 
 
@@ -191,7 +200,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     images, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
     if settings.images and settings.images < len(images):
         images = images.split(settings.images)[1]
-    trained = train(context, settings, images)
+    trained = train(context, settings, _joined(images, test) if settings.seen else images)
     reported = settings.reported or settings.epochs
     best = trained.encoders[reported]
 
@@ -201,21 +210,44 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if not data.labelled:  # a folder of the user's own: the weights are what was wanted
         return {"metrics": cost}
 
-    probed = {epoch: evaluate(network, images, test, seed=context.seed) for epoch, network in trained.encoders.items()}
+    def probe(epoch: int) -> dict[str, float]:
+        return evaluate(trained.encoders[epoch], images, test, seed=context.seed)
+
+    probed = {epoch: context.once(f"probed-{epoch}", partial(probe, epoch)) for epoch in trained.encoders}
     metrics = probed[reported] | cost
     for epoch in probed.keys() - {reported}:
         metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
     if settings.method == "supervised":
         metrics |= _classified(trained.method, test)
-    rates: dict[str, Any] = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    rates: dict[str, Any] = {
+        "lr": settings.partial_lr,
+        "encoder_lr": settings.partial_encoder_lr,
+        "seed": context.seed,
+        "setting": setting,
+    }
     if settings.partial_lr:
-        metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("partial", lambda: few_labels(best, images, test, **rates))
     if settings.suspects:
-        metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
     if settings.transfer:
-        metrics |= _transferred(context, settings, best)
+        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, rates))
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
-    return {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome["history"] = trained.history.rows
+    if settings.drawn and context.seed == 0:
+        outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
+    return outcome
+
+
+def _joined(one: ImageSet, other: ImageSet) -> ImageSet:
+    pixels, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
+    return replace(one, images=pixels, labels=labels)
+
+
+def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
+    """Places of the images in the plane, to a tenth: what a picture shows."""
+    x, y = plots.to_2d(embed(network, images.images)).T.tolist()
+    return {"x": [round(v, 1) for v in x], "y": [round(v, 1) for v in y], "labels": images.labels.tolist()}
 
 
 def _classified(method: Any, test: ImageSet) -> dict[str, float]:
@@ -226,21 +258,14 @@ def _classified(method: Any, test: ImageSet) -> dict[str, float]:
     return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
 
 
-def _transferred(context: Context[Splits], settings: Settings, encoder: Representation) -> dict[str, float]:
+def _transferred(
+    context: Context[Splits], settings: Settings, encoder: Representation, rates: dict[str, Any]
+) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     other = load(settings.transfer, context.setting.scale).to(context.setting.device)
     found = evaluate(encoder, other.published, other.test, seed=context.seed)
     if settings.partial_lr:
-        found |= partial(
-            encoder,
-            other.published,
-            other.test,
-            per_class=PUBLISHED_PER_CLASS,
-            lr=settings.partial_lr,
-            encoder_lr=settings.partial_encoder_lr,
-            seed=context.seed,
-            setting=context.setting,
-        )
+        found |= few_labels(encoder, other.published, other.test, per_class=PUBLISHED_PER_CLASS, **rates)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 
