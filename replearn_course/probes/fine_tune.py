@@ -20,7 +20,7 @@ from replearn_course.probes.inputs import check_positive
 from replearn_course.scale import Setting
 from replearn_course.training import fit, warmup_cosine
 
-__all__ = ["FineTuned", "accuracy", "fine_tune"]
+__all__ = ["FineTuned", "accuracies", "fine_tune"]
 
 TRAINED = ("all", "classifier", "classifier and statistics")
 
@@ -117,7 +117,7 @@ def fine_tune(
     )
     if history.stopped == "interrupted":  # of a few seconds: there is no checkpoint to go on from
         raise KeyboardInterrupt
-    top1, top5 = accuracy(encoder, method.classifier, test)
+    top1, top5 = accuracies(encoder, method.classifier, test)
     return FineTuned(
         top1=top1,
         top5=top5,
@@ -131,7 +131,7 @@ def fine_tune(
 
 
 @torch.no_grad()
-def accuracy(encoder: nn.Module, classifier: nn.Linear, test: ImageSet) -> tuple[float, float]:
+def accuracies(encoder: nn.Module, classifier: nn.Linear, test: ImageSet) -> tuple[float, float]:
     """Top-1 and top-5 accuracy of an encoder with a classifier on it, fractions in [0, 1]."""
     z = embed(encoder, test.images).to(classifier.weight.device)
     ranked = classifier(z).topk(min(5, classifier.out_features), dim=1).indices.cpu()
