@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "COLUMNS",
     "claim",
     "claims",
+    "compared",
     "format_value",
     "headings",
     "html_table",
@@ -215,6 +216,49 @@ def measured(experiment: str, scale: str = "full", leave_out: str | tuple[str, .
     if all(row[2] == "–" for row in rows):
         lines = [row[:2] for row in lines]
     return html_table(*lines, below=provenance(run))
+
+
+def compared(
+    experiments: Mapping[str, str] | Sequence[str],
+    metrics: Mapping[str, str],
+    scale: str = "full",
+    *,
+    transposed: bool = False,
+) -> HTML:
+    """Several runs of the ledger side by side: a row each, a column for each metric; a dash where a run lacks it.
+
+    Below stand, once each, the data, seeds and machines that the runs had; their protocols are on the page of all results.
+
+    Args:
+        experiments: their names; or a mapping from name to what the table calls it.
+        metrics: from the name of a metric to the heading of its column, which names the unit.
+        scale: of all runs.
+        transposed: a column for each run and a row for each metric instead.
+
+    Raises:
+        ReplearnError: when the ledger lacks a run.
+    """
+    titles = experiments if isinstance(experiments, Mapping) else {name: name for name in experiments}
+    runs = [load_result(name, scale) for name in titles]
+    lines: list[tuple[str, ...]] = [("", *metrics.values())]
+    for title, run in zip(titles.values(), runs, strict=True):
+        of = {metric["name"]: metric for metric in run["metrics"]}
+        lines.append((title, *(_bare(of.get(name)) for name in metrics)))
+    if transposed:
+        lines = list(zip(*lines, strict=True))
+    counts = sorted({run["seeds"] for run in runs})
+    seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds, mean ± standard deviation")
+    unique = lambda key: dict.fromkeys(str(run[key]) for run in runs)  # noqa: E731
+    where = (*unique("data"), f"scale {scale}", seeds, *unique("device"), *unique("precision"))
+    return html_table(*lines, below=f"{' · '.join(where)}.")
+
+
+def _bare(metric: dict[str, Any] | None) -> str:
+    """A metric's number without its unit, which stands in the heading."""
+    if metric is None:
+        return "–"
+    text = format_value(metric["value"], metric["spread"], metric["unit"])
+    return text.removesuffix(" %").removesuffix(f" {metric['unit']}")
 
 
 def provenance(run: dict[str, Any]) -> str:

@@ -1,12 +1,23 @@
 """The ledger: rows of one shape, claimed beside measured, and damaged files named."""
 
 import json
+import re
 
 import pytest
 
 from replearn_course import results as ledger
 from replearn_course.errors import ReplearnError
-from replearn_course.results import COLUMNS, claim, format_value, load_result, measured, record, results, table
+from replearn_course.results import (
+    COLUMNS,
+    claim,
+    compared,
+    format_value,
+    load_result,
+    measured,
+    record,
+    results,
+    table,
+)
 
 RESULT = {
     "experiment": "toy",
@@ -137,3 +148,28 @@ def test_a_chapters_table_says_how_its_numbers_came_about(empty):
     assert "a &lt; b" in measured("toy", "cpu").data
     with pytest.raises(ReplearnError):
         measured("toy", "full")
+
+
+def test_runs_side_by_side(empty):
+    def run(name, seeds, *metrics):
+        rows = [dict(zip(("name", "metric", "value", "spread", "unit"), m, strict=True)) for m in metrics]
+        rows = [{**row, "claim": None, "claimed": None} for row in rows]
+        record({**RESULT, "experiment": name, "seeds": seeds, "metrics": rows})
+
+    run("one", 3, ("top1", "probe", 51.52, 0.26, "percent"), ("rank", "rank", 12.0, 0.0, "dimensions"))
+    run("two", 1, ("top1", "probe", 48.0, None, "percent"), ("cosine", "cosine", 0.25, 0.01, "correlation"))
+    metrics = {"top1": "linear, %", "rank": "rank", "cosine": "cosine"}
+    shown = compared({"one": "First", "two": "Second <"}, metrics, "cpu").data
+    rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in re.findall("<tr>(.*?)</tr>", shown)]
+    assert rows == [
+        ["", "linear, %", "rank", "cosine"],
+        ["First", "51.5 ± 0.3", "12", "–"],
+        ["Second &lt;", "48.0", "–", "0.2500 ± 0.0100"],
+    ]
+    assert "MNIST · scale cpu · 1 or 3 seeds, mean ± standard deviation · a CPU · 32-true." in shown
+    turned = compared(["one", "two"], metrics, "cpu", transposed=True).data
+    rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in re.findall("<tr>(.*?)</tr>", turned)]
+    assert rows[:2] == [["", "one", "two"], ["linear, %", "51.5 ± 0.3", "48.0"]]
+    assert "1 seed ·" in compared(["two"], metrics, "cpu").data
+    with pytest.raises(ReplearnError, match="cannot read .*three-cpu.json"):
+        compared(["one", "three"], metrics, "cpu")

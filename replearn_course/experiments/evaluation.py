@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from replearn_course.data import ImageSet
-from replearn_course.networks import Encoder
+from replearn_course.networks import Representation
 from replearn_course.probes import effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
@@ -58,7 +58,7 @@ def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
 
 
 def partial(
-    encoder: Encoder,
+    encoder: Representation,
     train: ImageSet,
     test: ImageSet,
     *,
@@ -72,7 +72,7 @@ def partial(
 
     ``per_class`` is how many images of a class were published, where ``train`` holds fewer of them.
     """
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, share in SHARES.items():
         if train.labels.bincount().min() * share < 0.5:  # a class would have none: a folder of few images
             continue
@@ -82,7 +82,7 @@ def partial(
     return metrics
 
 
-def evaluate(encoder: Encoder, train: ImageSet, test: ImageSet, *, seed: int) -> dict[str, Any]:
+def evaluate(encoder: Representation, train: ImageSet, test: ImageSet, *, seed: int) -> dict[str, Any]:
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()

@@ -43,9 +43,9 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         found = linear_probe(train_z, labels[0], test_z, labels[1])
         metrics.update({name: found.top1, f"{name}_top5": found.top5, f"{name}_dimensions": train_z.shape[1]})
 
-    pixels = [to_float(images.images).flatten(1).cpu() for images in (train, test)]
-    probe("pixels", *pixels)
-    probe("pca", *_components(*pixels, min(settings.components, pixels[0].shape[1])))
+    train_pixels, test_pixels = (to_float(images.images).flatten(1).cpu() for images in (train, test))
+    probe("pixels", train_pixels, test_pixels)
+    probe("pca", *_components(train_pixels, test_pixels, min(settings.components, train_pixels.shape[1])))
     for name in settings.untrained.split():
         torch.manual_seed(context.seed)
         network = encoder(name, train.images.shape[1]).to(context.setting.device)

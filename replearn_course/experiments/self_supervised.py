@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from replearn_course import methods, plots
-from replearn_course.data import ImageSet, Splits, Transform, ViewBatches, load, preset, without
+from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import unknown_name
 from replearn_course.experiments.evaluation import evaluate, partial
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
-from replearn_course.files import load_weights, read_csv, save_weights
-from replearn_course.networks import Encoder, encoder, named_projector
+from replearn_course.files import read_csv, restore_weights, save_weights
+from replearn_course.networks import Encoder, PatchAverage, PatchNet, Representation, encoder, named_projector
 from replearn_course.probes import CollapseMonitor, embed
 from replearn_course.training import History, constant, make_optimizer, peak_memory, warmup_cosine
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Settings", "Trained", "build", "figures", "run", "train", "transforms"]
 
 
+WHITENED = 5000  # images that the fixed first layer of a PatchNet is made from
+
+
 @dataclass(frozen=True)
 class Settings:
     """The one protocol under which the methods are compared, and what each of them needs of its own.
@@ -34,10 +37,14 @@ class Settings:
     Attributes:
         projector: a named one, of its own where a method needs it.
         without: augmentations that are taken out of the views.
+        patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
+            ``flip``; 0 for an encoder of whole images.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
+        partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
         validate: train without the validation split and test on it: for choosing settings.
+        drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
     """
@@ -48,6 +55,9 @@ class Settings:
     views: str = "simclr"
     without: str = ""
     n_views: int = 2
+    patch: int = 0
+    stride: int = 4
+    flip: bool = False
     epochs: int = 10
     reported: int = 0
     probed: str = ""
@@ -70,6 +80,7 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    drawn: int = 0
     suspects: int = 0
     transfer: str = ""
 
@@ -97,7 +108,9 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
     """
     if settings.method not in METHODS:
         raise unknown_name("method", settings.method, METHODS)
-    network = encoder(settings.encoder, images.images.shape[1])
+    network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
+    if isinstance(network, PatchNet):
+        network.fit_whitening(to_float(images.images[:WHITENED]).to(next(network.parameters())))
     head = named_projector(settings.projector, network.embedding_size)
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
@@ -114,7 +127,7 @@ class Trained:
     """
 
     method: nn.Module
-    encoders: dict[int, Encoder]
+    encoders: dict[int, Representation]
     history: History
     memory: float | None
 
@@ -153,18 +166,27 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
             on_epoch=keep,
             name=name,
         )
-    encoders = {}
+    encoders: dict[int, Representation] = {}
     for epoch in sorted(milestones):
-        encoders[epoch] = encoder(settings.encoder, images.images.shape[1]).to(setting.device).eval()
-        encoders[epoch].load_state_dict(load_weights(file(epoch)))
+        kept = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
+        restore_weights(file(epoch), kept)
+        encoders[epoch] = of_images(settings, kept.to(setting.device).eval())
     return Trained(method, encoders, history, memory.mib)
 
 
-def transforms(settings: Settings, images: ImageSet) -> tuple[Transform, ...]:
+def of_images(settings: Settings, encoder: Encoder) -> Representation:
+    """The encoder of whole images: the encoder itself, or the mean over its patches."""
+    return PatchAverage(encoder, settings.patch, settings.stride, settings.flip) if settings.patch else encoder
+
+
+def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
     """One transform a view."""
     views = preset(settings.views, images.images.shape[-1], settings.n_views)
     for name in settings.without.split():
         views = without(views, name)
+    if settings.patch:
+        sized = [RandomCrop(settings.patch) if isinstance(step, RandomCrop) else step for step in views[0].steps]
+        views = (Compose(tuple(sized)),) * len(views)
     return views
 
 
@@ -190,14 +212,25 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
     if settings.method == "supervised":
         metrics |= _classified(trained.method, test)
-    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
-    metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
+    rates: dict[str, Any] = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+    if settings.partial_lr:
+        metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
     if settings.suspects:
         metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
     if settings.transfer:
         metrics |= _transferred(context, settings, best)
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
-    return {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
+    outcome["history"] = trained.history.rows
+    if settings.drawn and context.seed == 0:
+        outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
+    return outcome
+
+
+def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
+    """Places of the images in the plane, to a tenth: what a picture shows."""
+    x, y = plots.to_2d(embed(network, images.images)).T.tolist()
+    return {"x": [round(v, 1) for v in x], "y": [round(v, 1) for v in y], "labels": images.labels.tolist()}
 
 
 def _classified(method: Any, test: ImageSet) -> dict[str, float]:
@@ -208,12 +241,21 @@ def _classified(method: Any, test: ImageSet) -> dict[str, float]:
     return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
 
 
-def _transferred(context: Context[Splits], settings: Settings, encoder: Encoder) -> dict[str, float]:
+def _transferred(context: Context[Splits], settings: Settings, encoder: Representation) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     other = load(settings.transfer, context.setting.scale).to(context.setting.device)
-    rates = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr, "per_class": PUBLISHED_PER_CLASS}
     found = evaluate(encoder, other.published, other.test, seed=context.seed)
-    found |= partial(encoder, other.published, other.test, **rates, seed=context.seed, setting=context.setting)
+    if settings.partial_lr:
+        found |= partial(
+            encoder,
+            other.published,
+            other.test,
+            per_class=PUBLISHED_PER_CLASS,
+            lr=settings.partial_lr,
+            encoder_lr=settings.partial_encoder_lr,
+            seed=context.seed,
+            setting=context.setting,
+        )
     return {f"transfer_{name}": value for name, value in found.items()}
 
 

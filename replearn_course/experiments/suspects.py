@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from replearn_course.data import ImageSet
-from replearn_course.networks import Encoder
+from replearn_course.networks import Representation
 from replearn_course.probes import embed, fine_tune, linear_probe
 from replearn_course.scale import Setting
 
@@ -13,7 +15,7 @@ __all__ = ["suspects"]
 
 
 def suspects(
-    encoder: Encoder,
+    encoder: Representation,
     train: ImageSet,
     test: ImageSet,
     *,
@@ -38,7 +40,7 @@ def suspects(
     z = {"train": embed(encoder, train.images), "test": embed(encoder, test.images)}
     y = {"train": train.labels.cpu(), "test": test.labels.cpu()}
     both = torch.cat([z["train"], z["test"]]), torch.cat([y["train"], y["test"]])
-    rates = {"lr": lr, "encoder_lr": encoder_lr, "seed": seed, "setting": setting}
+    rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": seed, "setting": setting}
     few = train.fraction(0.1, seed)
     has_statistics = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in encoder.modules())
     found = {

@@ -36,13 +36,12 @@ def barlow_twins(z: Tensor, off_diagonal: float = 5e-3) -> BarlowTwinsTerms:
     :math:`\varepsilon`, and a constant dimension has correlation 0 with everything.
 
     Document D1 prints :math:`c_{ij}` without the centring, which the paper requires in words, and with the indices of
-    :math:`z^A` swapped. Uncentred, it is the cosine of two columns: it would be near 1 for any two dimensions with means
-    far from 0, whether they vary together or not.
+    :math:`z^A` swapped. Uncentred, it is the cosine of two columns: it would be near 1 for any two dimensions with
+    means far from 0, whether they vary together or not.
 
     More than two views: the mean of the loss over all pairs of views.
 
-    Where they cost less, :math:`(N, N)` matrices replace :math:`c`, see
-    :func:`~replearn_course.losses.views.off_diagonal_squares`.
+    Where they cost less, :math:`(N, N)` matrices replace :math:`c`, see ``off_diagonal_squares``.
 
     Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins, ICML 2021, equations 1 and 2 and algorithm 1,
     https://arxiv.org/abs/2103.03230; its code, with :math:`\lambda = 0.0051`,
@@ -60,10 +59,9 @@ def barlow_twins(z: Tensor, off_diagonal: float = 5e-3) -> BarlowTwinsTerms:
     check_views(z)
     with torch.autocast(z.device.type, enabled=False):
         normalised = [batch_norm(x, None, None, training=True) for x in at_least_float32(z).unbind()]
-        diagonals, squares = off_diagonal_squares(normalised, across=True)
-        n, n_pairs = z.shape[1], len(diagonals)
-        on = (1 - diagonals / n).square().sum() / n_pairs
-        off = squares / (n**2 * n_pairs)
+        diagonals, squares = off_diagonal_squares(normalised, z.shape[1], across=True)
+        on = (1 - diagonals).square().sum() / len(diagonals)
+        off = squares / len(diagonals)
         loss = on + off_diagonal * off
     return BarlowTwinsTerms(loss, on.detach(), off.detach())
 

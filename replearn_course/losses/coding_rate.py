@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError, check_embeddings, check_tensors
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import at_least_float32, check_coefficients, check_positive, check_views, in_float64
+from replearn_course.losses.views import at_least_float32, check_coefficients, check_positive, check_views
 
 __all__ = ["EMPSSLLoss", "EMPSSLTerms", "emp_ssl", "total_coding_rate"]
 
@@ -30,9 +30,12 @@ def total_coding_rate(z: Tensor, eps: float = 0.2) -> Tensor:
     .. math:: R(Z) = \frac12 \log\det\left(I + \frac{d}{N \varepsilon^2} Z^\top Z\right)
 
     The determinant is taken of the smaller of :math:`Z^\top Z` and :math:`Z Z^\top`, which give the same, by a Cholesky
-    decomposition in float64. For embeddings of length 1 and :math:`r = \min(N, d)` it lies between
+    decomposition.
+
+    For embeddings of length 1 and :math:`r = \min(N, d)` it lies between
     :math:`\frac12 \log(1 + d / \varepsilon^2)`, all equal, and :math:`\frac r2 \log(1 + d / (r \varepsilon^2))`, spread
-    evenly over r orthogonal directions.
+    evenly over r orthogonal directions. The eigenvalues of the matrix then lie between 1 and
+    :math:`1 + d / \varepsilon^2`, so float32 serves down to an :math:`\varepsilon` of some :math:`10^{-3} \sqrt d`.
 
     Source: Yu, Chan, You, Song, Ma, Learning Diverse and Discriminative Representations via the Principle of Maximal
     Coding Rate Reduction, NeurIPS 2020, https://arxiv.org/abs/2006.08558.
@@ -45,21 +48,14 @@ def total_coding_rate(z: Tensor, eps: float = 0.2) -> Tensor:
         A scalar a batch, shape ``(...)``, from 0 up.
 
     Raises:
-        ReplearnError: for a wrong shape or dtype, NaN or infinity, an ``eps`` not above 0 or too small for float64.
+        ReplearnError: for a wrong shape or dtype, NaN or infinity, an ``eps`` not above 0 or so small that rounding
+            makes the matrix singular.
     """
     check_positive(eps=eps)
     check_tensors(z=z)
     check_embeddings(z=z.flatten(0, -2) if z.ndim > 2 else z)
-    n, d = z.shape[-2:]
     with torch.autocast(z.device.type, enabled=False):
-        x = in_float64(z)
-        gram = x @ x.mT if n < d else x.mT @ x
-        identity = torch.eye(min(n, d), dtype=x.dtype, device=x.device)
-        factor, failed = torch.linalg.cholesky_ex(identity + d / (n * eps**2) * gram)
-        if failed.any():
-            raise ReplearnError(f"eps: expected large enough for float64 at embeddings of this size, got {eps}")
-        # The determinant is the squared product of the diagonal.
-        return factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1).to(z.device, at_least_float32(z).dtype)
+        return _coding_rate(at_least_float32(z), eps)
 
 
 def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate: float = 1.0) -> EMPSSLTerms:
@@ -85,8 +81,8 @@ def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate:
         coding_rate: the coefficient :math:`\mu`, at least 0.
 
     Raises:
-        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, an ``eps`` not above 0
-            or a coefficient below 0.
+        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, an ``eps`` not above
+            0 or a coefficient below 0.
     """
     check_positive(eps=eps)
     check_coefficients(similarity=similarity, coding_rate=coding_rate)
@@ -94,7 +90,7 @@ def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate:
     with torch.autocast(z.device.type, enabled=False):
         u = unit_vectors(at_least_float32(z))
         d = torch.linalg.vector_norm(u.mean(dim=0), dim=-1).mean()
-        r = total_coding_rate(u, eps).mean()
+        r = _coding_rate(u, eps).mean()
         return EMPSSLTerms(-similarity * d - coding_rate * r, d.detach(), r.detach())
 
 
@@ -116,3 +112,13 @@ class EMPSSLLoss(nn.Module):
     def extra_repr(self) -> str:
         """Return the coefficients, for ``repr``."""
         return f"eps={self.eps}, similarity={self.similarity}, coding_rate={self.coding_rate}"
+
+
+def _coding_rate(z: Tensor, eps: float) -> Tensor:
+    n, d = z.shape[-2:]
+    gram = z @ z.mT if n < d else z.mT @ z
+    identity = torch.eye(min(n, d), dtype=z.dtype, device=z.device)
+    factor, failed = torch.linalg.cholesky_ex(identity + d / (n * eps**2) * gram)
+    if failed.any():
+        raise ReplearnError(f"eps: expected large enough for {z.dtype} at embeddings of this size, got {eps}")
+    return factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)  # the determinant is the square of their product

@@ -56,8 +56,8 @@ def nt_xent(z: Tensor, temperature: float = 0.5) -> InfoNCETerms:
         temperature: :math:`\tau`, above 0.
 
     Raises:
-        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, or a temperature that
-            is not above 0.
+        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, or a temperature
+            that is not above 0.
     """
     check_positive(temperature=temperature)
     check_views(z)
@@ -78,7 +78,8 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     r"""InfoNCE loss of queries, each with one positive and with the same negatives for all.
 
     .. math::
-        \frac1N \sum_i -\log \frac{e^{q_i \cdot k_i / \tau}}{e^{q_i \cdot k_i / \tau} + \sum_{n=1}^{K} e^{q_i \cdot k_n / \tau}}
+        \frac1N \sum_i -\log
+        \frac{e^{q_i \cdot k_i / \tau}}{e^{q_i \cdot k_i / \tau} + \sum_{n=1}^{K} e^{q_i \cdot k^-_n / \tau}}
 
     with all vectors scaled to length 1. For MoCo the positives come from the momentum encoder, without a gradient, and
     the negatives from its queue. The positive is not among the negatives: the queue is updated after the loss.

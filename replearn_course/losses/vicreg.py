@@ -62,20 +62,19 @@ def vicreg(
 
     * ``"paper"``: equations 1 to 6, as above, with :math:`\varepsilon = 10^{-4}`.
     * ``"official"``: the authors' code. The invariance is a mean over the d dimensions, where the equation sums, and
-      the variance term is halved; so with the same coefficients its invariance weighs d times less. lightly does so too.
+      the variance term is halved; with the same coefficients its invariance weighs d times less. lightly does so too.
     * ``"d1-formula"``: the formulas of document D1, which are the paper's (another name for the same settings).
-    * ``"d1-listing"``: the code that D1 prints and ran: the mean over d as in the official code, the variance summed as
+    * ``"d1-listing"``: the code that D1 prints: the mean over d as in the official code, the variance summed as
       in the equation, and no :math:`\varepsilon`.
 
     Without :math:`\varepsilon` the root has no derivative where a dimension is constant; the gradient there is 0, a
-    choice that PyTorch's ``std`` makes too. It is no way out of a collapse, and :math:`\varepsilon` gives none: at exactly
-    equal embeddings the derivative of the variance itself is 0, in every variant.
+    choice that PyTorch's ``std`` makes too. It is no way out of a collapse, and :math:`\varepsilon` gives none: at
+    exactly equal embeddings the derivative of the variance itself is 0, in every variant.
 
     More than two views: the mean of the loss over all pairs of views. That is the mean of :math:`s` over pairs, and
     twice the mean of :math:`v` and of :math:`c` over views, so neither term grows with V.
 
-    The covariance matrices are formed only where that is the cheaper way, see
-    :func:`~replearn_course.losses.views.off_diagonal_squares`.
+    The covariance matrices are formed only where that is the faster way, see ``off_diagonal_squares``.
 
     Source: Bardes, Ponce, LeCun, VICReg, ICLR 2022, equations 1 to 6, https://arxiv.org/abs/2105.04906; its code,
     https://github.com/facebookresearch/vicreg.
@@ -88,8 +87,8 @@ def vicreg(
         covariance: the coefficient :math:`\nu`, at least 0.
 
     Raises:
-        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, an unknown variant or
-            a coefficient below 0.
+        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, an unknown variant
+            or a coefficient below 0.
     """
     _check(variant, invariance, variance, covariance)
     check_views(z)
@@ -98,13 +97,14 @@ def vicreg(
         views = at_least_float32(z).unbind()
         n, d = views[0].shape
         # The mean needs no gradient: that by the centred columns is itself centred.
-        squares, off_diagonal = off_diagonal_squares([x - x.mean(dim=0).detach() for x in views], across=False)
+        centred = [x - x.mean(dim=0).detach() for x in views]
+        variances, covariances = off_diagonal_squares(centred, n - 1, across=False)
         # Below the smallest normal number the clamp passes no gradient: none at variance 0 without eps.
-        std = (squares / (n - 1) + settings.eps).clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+        std = (variances + settings.eps).clamp_min(torch.finfo(variances.dtype).tiny).sqrt()
         pairs = list(combinations(views, 2))
         s = torch.stack([mse_loss(a, b) for a, b in pairs]).mean() * (1 if settings.invariance_over_d else d)
         v = (1 - std).relu().mean() * (1 if settings.variance_halved else 2)
-        c = off_diagonal / ((n - 1) ** 2 * d) * (2 / len(views))
+        c = covariances * (2 / (d * len(views)))
         loss = invariance * s + variance * v + covariance * c
     return VICRegTerms(loss, s.detach(), v.detach(), c.detach())
 

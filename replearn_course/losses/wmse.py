@@ -68,8 +68,8 @@ def w_mse(
 
     .. math:: \left\| \frac{w_i}{\|w_i\|} - \frac{w'_i}{\|w'_i\|} \right\|^2
 
-    with whitened embeddings :math:`w` (:func:`whiten`). Constant or correlated dimensions do not survive the whitening, so
-    nothing else is needed against a collapse.
+    with whitened embeddings :math:`w` (:func:`whiten`). Constant or correlated dimensions do not survive the whitening,
+    so nothing else is needed against a collapse.
 
     The images are put into sub-batches at random, the same for all views, each sub-batch of each view is whitened by
     its own mean and covariance, and the loss is averaged over ``iterations`` such partitions. So do the authors' code
@@ -92,8 +92,8 @@ def w_mse(
         generator: a generator on the CPU for the partition; the global one if None.
 
     Raises:
-        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, a sub-batch that does
-            not divide N or has no more embeddings than dimensions, or a covariance that is singular up to rounding.
+        ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, a sub-batch that
+            does not divide N or has no more embeddings than dimensions, or a covariance singular up to rounding.
     """
     _check_partition(sub_batch, iterations)
     check_views(z)
@@ -149,19 +149,19 @@ def _whiten(x: Tensor) -> tuple[Tensor, Tensor]:
             condition = (torch.linalg.matrix_norm(covariance, 1) * torch.linalg.matrix_norm(inverse, 1)).max()
     if not condition < 0.01 / torch.finfo(x.dtype).eps:  # at most two digits would be left
         raise ReplearnError(
-            "the covariance of the embeddings is singular up to rounding: some dimensions are constant or tell only what "
-            f"others tell (variances from {variances.min().item():.2g} to {variances.max().item():.2g}). The embeddings "
-            "have collapsed, or d is too large"
+            "the covariance of the embeddings is singular up to rounding: dimensions are constant or tell only what "
+            f"others tell (variances from {variances.min().item():.2g} to {variances.max().item():.2g}). The "
+            "embeddings have collapsed, or d is too large"
         )
     return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT, condition
 
 
 def _check_rank(name: str, n: int, d: int, group: str) -> None:
     if n <= d:
-        fits = f"at most {n - 1} dimensions, better {n // 2}" if n > 2 else "no number of dimensions"
         raise ReplearnError(
             f"{name}: cannot whiten d = {d} dimensions: the {n} embeddings of a {group} have a covariance of rank "
-            f"{n - 1} at most; {fits}, would fit them, and {d} dimensions need more than {d}, better {2 * d}"
+            f"{n - 1} at most. What fits: at most {n - 1} dimensions (better {n // 2}), or more than {d} embeddings "
+            f"(better {2 * d})"
         )
 
 

@@ -17,7 +17,7 @@ class EMPSSL(MultiViewMethod):
     Args:
         encoder: gives the representations; of patches, if the views are patches.
         projector: from representation to projection; by default the paper's two layers.
-        invariance: weight of the cosine similarity of each view to the mean of its image's views.
+        similarity: weight of the cosine similarity of each view to the mean of its image's views.
         eps: the distortion of the coding rate.
 
     Source: Tong et al. 2023, "EMP-SSL: Towards Self-Supervised Learning in One Training Epoch",
@@ -29,11 +29,11 @@ class EMPSSL(MultiViewMethod):
         encoder: Encoder,
         projector: nn.Module | None = None,
         *,
-        invariance: float = 200.0,
+        similarity: float = 200.0,
         eps: float = 0.2,
     ) -> None:
         super().__init__(
             encoder,
             projector or named_projector("emp-ssl", encoder.embedding_size),
-            EMPSSLLoss(invariance=invariance, eps=eps),
+            EMPSSLLoss(eps, similarity),
         )

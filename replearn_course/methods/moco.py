@@ -69,10 +69,11 @@ class MoCo(nn.Module):
             copy.deepcopy(network).requires_grad_(False) for network in (self.encoder, self.projector)
         )
         self.momentum, self.temperature, self.groups = momentum, temperature, groups
+        blank = next(encoder.parameters()).new_zeros(1, encoder.embedding_size)
         with torch.no_grad():
-            d = self.key_projector.eval()(torch.zeros(1, encoder.embedding_size)).shape[1]
+            key = self.key_projector.eval()(blank)  # (1, d)
         self.key_projector.train(self.projector.training)
-        self.register_buffer("queue", F.normalize(torch.randn(queue, d), dim=1))  # (K, d)
+        self.register_buffer("queue", F.normalize(torch.randn(queue, key.shape[1]).to(key), dim=1))  # (K, d)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))  # the row that the next key overwrites
 
     def forward(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:

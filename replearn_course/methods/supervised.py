@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
-from replearn_course.networks import Encoder
+from replearn_course.networks import Representation
 
 __all__ = ["Supervised"]
 
@@ -20,7 +20,7 @@ class Supervised(nn.Module):
         classes: how many.
     """
 
-    def __init__(self, encoder: Encoder, classes: int) -> None:
+    def __init__(self, encoder: Representation, classes: int) -> None:
         super().__init__()
         if classes < 2:
             raise ReplearnError(f"classes: expected 2 or more, got {classes}")

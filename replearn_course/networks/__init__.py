@@ -1,9 +1,10 @@
 """Encoders, from images to embeddings, and the projectors and heads that stand on them."""
 
 from replearn_course.networks.d1 import N1, N2
-from replearn_course.networks.encoders import ConvNet, Encoder, SmallCNN, count_parameters
+from replearn_course.networks.encoders import ConvNet, Encoder, Representation, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
 from replearn_course.networks.kmeans import KMeansFeatures
+from replearn_course.networks.patches import PatchAverage, PatchNet, whitening_filters
 from replearn_course.networks.projectors import PROJECTORS, named_projector, projector
 from replearn_course.networks.registry import ENCODERS, encoder
 from replearn_course.networks.resnets import ResNet18, ResNet50
@@ -17,6 +18,9 @@ __all__ = [
     "Encoder",
     "KMeansFeatures",
     "PairHead",
+    "PatchAverage",
+    "PatchNet",
+    "Representation",
     "ResNet18",
     "ResNet50",
     "SmallCNN",
@@ -24,4 +28,5 @@ __all__ = [
     "encoder",
     "named_projector",
     "projector",
+    "whitening_filters",
 ]

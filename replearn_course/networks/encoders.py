@@ -8,10 +8,16 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["ConvNet", "Encoder", "SmallCNN", "count_parameters"]
+__all__ = ["ConvNet", "Encoder", "Representation", "SmallCNN", "count_parameters"]
 
 
-class Encoder(nn.Module):
+class Representation(nn.Module):
+    """What maps images ``(N, C, H, W)`` in [0, 1] to their representations ``(N, embedding_size)``."""
+
+    embedding_size: int
+
+
+class Encoder(Representation):
     """A trunk, a linear layer to the embedding where there is one, and L2 normalisation if wanted.
 
     Args:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from replearn_course.errors import ReplearnError
+from replearn_course.networks.encoders import Representation
 
 __all__ = ["KMeansFeatures"]
 
 
-class KMeansFeatures(nn.Module):
+class KMeansFeatures(Representation):
     r"""Each place of an image by its nearness to K centroids of patches, summed over the four quarters: ``(N, 4 K)``.
 
     A patch of :math:`p \times p` pixels, normalised to zero mean and unit variance (with a constant for flat ones) and whitened

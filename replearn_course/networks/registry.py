@@ -7,6 +7,7 @@ from collections.abc import Callable
 from replearn_course.errors import unknown_name
 from replearn_course.networks.d1 import N1, N2
 from replearn_course.networks.encoders import ConvNet, Encoder
+from replearn_course.networks.patches import PatchNet
 from replearn_course.networks.resnets import ResNet18, ResNet50
 
 __all__ = ["ENCODERS", "encoder"]
@@ -14,6 +15,7 @@ __all__ = ["ENCODERS", "encoder"]
 # From the channels of the images and their side in pixels.
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv-net": lambda channels, size: ConvNet(128, channels=channels),
+    "patch-net": lambda channels, size: PatchNet(channels=channels),
     "n1": lambda channels, size: N1(channels=channels),
     "n2": lambda channels, size: N2(channels=channels),
     "resnet18": lambda channels, size: ResNet18(channels=channels, small_images=size <= 64),

@@ -14,7 +14,7 @@ from replearn_course.data import ImageSet, ViewBatches
 from replearn_course.data.views import Compose, Transform
 from replearn_course.errors import ReplearnError
 from replearn_course.methods import Supervised
-from replearn_course.networks import Encoder
+from replearn_course.networks import Representation
 from replearn_course.probes.embed import embed
 from replearn_course.probes.inputs import check_positive
 from replearn_course.scale import Setting
@@ -46,12 +46,12 @@ class FineTuned:
     losses: list[float]
     seconds: float
     flop: float
-    encoder: Encoder
+    encoder: Representation
     classifier: nn.Linear
 
 
 def fine_tune(
-    encoder: Encoder,
+    encoder: Representation,
     train: ImageSet,
     test: ImageSet,
     *,
@@ -126,10 +126,10 @@ def fine_tune(
     )
 
 
-class _Frozen(nn.Module):
+class _Frozen(Representation):
     """An encoder that is not trained; with ``"classifier and statistics"`` its batch norm does not know it."""
 
-    def __init__(self, encoder: Encoder, trained: str) -> None:
+    def __init__(self, encoder: Representation, trained: str) -> None:
         super().__init__()
         self.encoder, self.fixed = encoder, trained == "classifier"
         self.embedding_size = encoder.embedding_size

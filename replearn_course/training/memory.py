@@ -30,13 +30,11 @@ def peak_memory(device: str) -> Iterator[PeakMemory]:
     """
     peak = PeakMemory()
     cuda = device.startswith("cuda")
+    before = _restart_mark() if not cuda else torch.cuda.memory_allocated(device) / 2**20
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device) / 2**20
-    else:
-        before = _restart_mark()
     yield peak
-    if cuda:
+    if cuda and before is not None:
         peak.mib = torch.cuda.max_memory_allocated(device) / 2**20 - before
     elif before is not None:
         peak.mib = _status("VmHWM") - before

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.training.muon import Muon
 
 __all__ = ["LARS", "OPTIMIZERS", "make_optimizer", "parameter_groups"]
 
@@ -101,6 +102,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float], Optimizer]]
     "adam": lambda groups, lr, momentum: Adam(groups, lr, betas=(momentum, 0.999)),
     "adamw": lambda groups, lr, momentum: AdamW(groups, lr, betas=(momentum, 0.999)),
     "lars": lambda groups, lr, momentum: LARS(groups, lr, momentum=momentum),
+    "muon": lambda groups, lr, momentum: Muon([p for group in groups for p in group["params"]], lr, momentum=momentum),
     "sgd": lambda groups, lr, momentum: SGD(groups, lr, momentum=momentum),
 }
 
@@ -111,18 +113,20 @@ def make_optimizer(
     """An optimiser of all parameters of a module that are trained.
 
     Args:
-        name: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"lars"``. In ``"adam"`` weight decay is added to the gradient, in
-            ``"adamw"`` it is taken from the weights.
+        name: ``"sgd"``, ``"adam"``, ``"adamw"``, ``"lars"`` or ``"muon"``. In ``"adam"`` weight decay is added to the gradient,
+            in ``"adamw"`` it is taken from the weights, in ``"muon"`` there is none.
         module: the method.
         lr: learning rate.
         weight_decay: of matrices and filters; biases and batch norm have none.
         momentum: of the gradients, Adam's β₁ too.
 
     Raises:
-        ReplearnError: for a name that does not exist, or a module that trains nothing.
+        ReplearnError: for a name that does not exist, weight decay with Muon, or a module that trains nothing.
     """
     if name not in OPTIMIZERS:
         raise unknown_name("optimizer", name, OPTIMIZERS)
+    if name == "muon" and weight_decay:
+        raise ReplearnError(f"weight_decay: Muon keeps the norms of the weights, so expected 0, got {weight_decay}")
     groups = parameter_groups(module, weight_decay)
     if not groups:
         raise ReplearnError("module: all of its parameters are frozen, so there is nothing to train")
