@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Settings", "Trained", "build", "figures", "kept", "run", "train", "transforms"]
 
 
-WHITENED = 5000  # images that the fixed first layer of a PatchNet is made from
+WHITENED = 5000  # images at most that the fixed first layer of a PatchNet is made from
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
         raise unknown_name("method", settings.method, METHODS)
     network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     if isinstance(network, PatchNet):
-        network.fit_whitening(to_float(images.images[:WHITENED]).to(next(network.parameters())))
+        some = images.images[:: -(-len(images) // WHITENED)]  # spread over all classes, where data are sorted by class
+        network.fit_whitening(to_float(some).to(next(network.parameters())))
     head = named_projector(settings.projector, network.embedding_size)
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
