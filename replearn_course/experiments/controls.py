@@ -47,8 +47,8 @@ def _from_scratch(
 ) -> dict[str, float]:
     torch.manual_seed(context.seed)
     network = encoder(name, train.images.shape[1]).to(context.setting.device)
-    rates = {"lr": settings.lr, "encoder_lr": settings.lr}
-    return few_labels(network, train, test, per_class=per_class, **rates, seed=context.seed, setting=context.setting)
+    how: dict[str, Any] = {"seed": context.seed, "setting": context.setting, "say": context.say}
+    return few_labels(network, train, test, per_class=per_class, lr=settings.lr, encoder_lr=settings.lr, **how)
 
 
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:

@@ -7,6 +7,7 @@ and, when all is done, ``result.json``. Each file is whole or absent, so a run t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import math
 import platform
@@ -52,6 +53,8 @@ class Context(Generic[Data]):
         seed: of initial weights, order, draws and views.
         folder: of this seed.
         resume: go on from what the folder holds.
+        progress: show bars.
+        say: where lines go.
     """
 
     setting: Setting
@@ -60,6 +63,7 @@ class Context(Generic[Data]):
     folder: Path
     resume: bool
     progress: bool = True
+    say: Callable[[str], object] = print
 
     def fit(
         self, method: torch.nn.Module, batches: Batches, optimizer: Any, *, name: str = "", **arguments: Any
@@ -180,8 +184,9 @@ def run(
     data = data.to(setting.device)
 
     outcomes = []
+    say_once = functools.cache(say)  # what is left out with one seed is left out with each
     for seed in range(seeds):
-        context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress)
+        context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress, say_once)
         done = context.folder / "metrics.json"
         if done.exists():
             outcomes.append(read_json(done))
@@ -212,6 +217,7 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
     """The defaults, what the experiment and the scale change in them, and what the user changes."""
     fields = {field.name: field for field in dataclasses.fields(module.Settings)}
     settings = module.Settings(**{**experiment.settings, **experiment.scales.get(scale, {})})
+    changes = {}
     for name, text in overrides.items():
         if name not in fields:
             raise unknown_name("setting", name, fields)
@@ -223,8 +229,8 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
             raise ReplearnError(f"{name}: expected {kind.__name__}, got {text!r}") from None
         if kind in (int, float) and not 0 <= value < math.inf:
             raise ReplearnError(f"{name}: expected a finite number from 0 up, got {text}")
-        settings = dataclasses.replace(settings, **{name: value})
-    return settings
+        changes[name] = value
+    return dataclasses.replace(settings, **changes)  # all at once: some are only right together
 
 
 def _folder(out: Path, described: dict[str, Any], seeds: int, resume: bool) -> tuple[Path, bool]:
