@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import pipeline, ssl_losses, triplets, views, words
+from benchmarks import pipeline, ssl_losses, ssl_training, triplets, views, words
 from replearn_course.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS = {
     "triplets": triplets.rows,
     "ssl_losses": ssl_losses.rows,
+    "ssl_training": ssl_training.rows,
     "pipeline": pipeline.rows,
     "views": views.rows,
     "words": words.rows,

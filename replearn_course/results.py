@@ -154,11 +154,11 @@ def format_value(value: Any, spread: float | None = None, unit: str = "") -> str
         return value
     if unit in ("fraction", "correlation", "nats"):
         digits = 4
+    elif unit == "percent":
+        digits, unit = 1, "%"
     else:
         digits = 0 if abs(value) >= 1000 or (float(value).is_integer() and not spread) else 1
     counted = digits == 0 and spread == 0  # the same in every run
-    if unit == "percent":
-        digits, unit = 1, "%"
     text = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None and not counted else "")
     return text if unit in ("", "fraction", "correlation", "epochs") else f"{text} {unit}"
 
@@ -174,10 +174,10 @@ def headings(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Claimed beside measured, as text."""
+    """Claimed beside measured, as text; without a column of dashes where nothing is claimed."""
     if not rows:
         return "no results"
-    shown = [("metric", "measured", "claimed")]
+    shown: list[tuple[str, ...]] = [("metric", "measured", "claimed")]
     for row in rows:
         shown.append(
             (
@@ -186,7 +186,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 "–" if row["claimed"] is None else f"{row['claimed']} ({row['document']})",
             )
         )
-    widths = [max(len(line[i]) for line in shown) for i in range(3)]
+    if all(row["claimed"] is None for row in rows):
+        shown = [line[:2] for line in shown]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 

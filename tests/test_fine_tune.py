@@ -1,11 +1,15 @@
 """Fine-tuning: what is trained moves, what is frozen does not, and the encoder that was given stays as it was."""
 
+import os
+import signal
+
 import pytest
 import torch
 import training_job
 from torch import nn
 
 from replearn_course.errors import ReplearnError
+from replearn_course.methods import Supervised
 from replearn_course.networks import Encoder
 from replearn_course.probes import embed, fine_tune, linear_probe
 
@@ -68,9 +72,26 @@ def test_the_same_seed_gives_the_same_and_the_global_random_state_stays():
         ({"trained": "head"}, "trained: expected one of all, classifier, classifier and statistics, got 'head'"),
         ({"epochs": 0}, "epochs: expected a number above 0"),
         ({"lr": 0.0}, "lr: expected a number above 0"),
+        ({"encoder_lr": -0.1}, "encoder_lr: expected a number from 0 up, got -0.1"),
     ],
 )
 def test_bad_input(arguments, message):
     data = training_job.images(8)
     with pytest.raises(ReplearnError, match=message):
         fine_tune(encoder(), data, data, setting=SETTING, **arguments)
+
+
+def test_fine_tuning_that_is_asked_to_end_gives_no_number(monkeypatch):
+    forward, made = Supervised.forward, []
+
+    def interrupted(self, *batch):
+        made.append(1)
+        if len(made) == 3:  # the flop are counted in the first
+            os.kill(os.getpid(), signal.SIGINT)
+        return forward(self, *batch)
+
+    monkeypatch.setattr(Supervised, "forward", interrupted)
+    data = training_job.images(40)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(encoder(), data, data, epochs=5, setting=SETTING)
+    assert len(made) == 3

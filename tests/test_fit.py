@@ -370,13 +370,40 @@ def test_the_step_of_a_nan_is_found_after_a_resume(tmp_path):
         train(path, method=Spoilt(1), resume=True)
 
 
-def test_what_a_method_refuses_is_said_as_it_is():
-    class Refuses(Constant):
+class Refuses(nn.Module):
+    """A triplet network that from step ``at`` (from 0) on refuses its batches."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.method, self.at = training_job.network(), at
+
+    def forward(self, *batch):
+        self.at -= self.training
+        if self.at < 0:
+            raise ReplearnError("the embeddings have collapsed")
+        return self.method(*batch)
+
+
+def test_a_batch_that_a_method_refuses_is_said_with_its_step_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "last.pt"
+    message = "^epoch 2, step 3: the embeddings have collapsed; the last good checkpoint is "
+    with pytest.raises(ReplearnError, match=f"{message}{path}$"):
+        train(path, method=Refuses(STEPS + 2))
+    state = load_checkpoint(path)
+    assert (len(state["rows"]), state["step"]) == (1, 0)  # that of the end of the first epoch
+    with pytest.raises(ReplearnError, match=message):  # resumed it comes to the same batch
+        train(path, method=Refuses(2), resume=True)
+    with pytest.raises(ReplearnError, match="^epoch 1, step 3: .*; there is no checkpoint from before that$"):
+        train(None, method=Refuses(2))
+
+
+def test_what_a_method_refuses_before_training_is_said_as_it_is():
+    class Never(Constant):
         def forward(self, *images):
             raise ReplearnError("images: too few")
 
     with pytest.raises(ReplearnError, match="^images: too few$"):
-        train_constant(method=Refuses())
+        train_constant(method=Never())
 
 
 # -- torch.compile -----------------------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ def test_effective_rank_of_unequal_directions():
 
 def test_effective_rank_of_a_point_is_zero():
     assert effective_rank(torch.full((10, 4), 3.3)) == 0.0
+    one = torch.full((10, 4), 3.3)  # the same but for the last digit, whose directions are no dimensions
+    assert effective_rank(one.nextafter(4 * torch.randint(2, one.shape))) == 0.0
+    assert effective_rank(1e-20 * normal(10, 4)) > 2  # small is not equal
 
 
 @given(st.integers(2, 30), st.integers(1, 10), st.integers(0, 1000))

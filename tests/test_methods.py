@@ -191,6 +191,13 @@ def test_bad_settings_of_moco(settings, message):
         moco(**settings)
 
 
+def test_moco_takes_two_views():
+    with pytest.raises(ReplearnError, match="views: expected 2 or more of each image, got 1"):
+        moco()(*views(1))
+    with pytest.raises(ReplearnError, match="views: MoCo compares two, a query and a key, got 3"):
+        moco()(*views(3))
+
+
 # -- supervised --------------------------------------------------------------------------------------------------------
 
 

@@ -112,6 +112,12 @@ def test_table_puts_claimed_beside_measured():
     assert cells(first) == ["accuracy", "0.9877 ± 0.0010", "0.99 (D3)"]
     assert cells(second) == ["epochs trained", "21", "–"]
     assert table([]) == "no results"
+    nothing_claimed = table([{**RESULT["metrics"][1], "document": "D3"}])
+    assert [line.split() for line in nothing_claimed.splitlines()] == [
+        ["metric", "measured"],
+        ["-" * 14, "-" * 8],
+        ["epochs", "trained", "21"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +132,10 @@ def test_table_puts_claimed_beside_measured():
         (21.0, 0.0, "epochs", "21"),
         (0, None, "seconds", "0 seconds"),
         (39.31, 0.04, "TFLOP", "39.3 ± 0.0 TFLOP"),
+        (64.83, 0.26, "percent", "64.8 ± 0.3 %"),
+        (65.0, 0.0, "percent", "65.0 ± 0.0 %"),
+        (100.0, None, "percent", "100.0 %"),
+        (256.0, 0.0, "", "256"),
     ],
 )
 def test_numbers_as_a_table_shows_them(value, spread, unit, expected):

@@ -400,7 +400,7 @@ def test_compose_is_one_after_the_other_and_nothing_is_no_change():
     assert torch.equal(Compose(())(x, generator()), x)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", sorted(PRESETS.keys() - {"none"}))
 @pytest.mark.parametrize("size", [8, 32, 64])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_presets_give_their_views(name, size, channels):
@@ -411,6 +411,12 @@ def test_presets_give_their_views(name, size, channels):
         assert [view.shape for view in views] == [(3, channels, side, side)] * n_views
         assert len(torch.stack(views).flatten(2).flatten(0, 1).unique(dim=0)) == 3 * n_views
         assert all(view.min() >= 0 and view.max() <= 1 for view in views)
+
+
+def test_without_augmentation_a_view_is_the_image():
+    x = noise(3, 3, 8, 8)
+    (view,) = draw_views(x, preset("none", 8, 1), generator())
+    assert torch.equal(view, x)
 
 
 def test_a_row_of_every_view_is_of_the_same_image():
@@ -460,7 +466,7 @@ def test_without_takes_one_augmentation_out_of_every_view_that_has_it():
     [
         (("simlcr", 32), "unknown preset 'simlcr'; did you mean 'simclr'"),
         (("d1", 7), "image_size: expected 8 or more pixels, got 7"),
-        (("d1", 32, 1), "n_views: expected 2 or more, got 1"),
+        (("d1", 32, 0), "n_views: expected 1 or more, got 0"),
     ],
 )
 def test_presets_that_are_none_are_refused(arguments, message):

@@ -170,8 +170,8 @@ class PKBatches(ImageBatches):
 class ViewBatches(ImageBatches):
     """Several views of each image, and no pairs but those: V tensors ``(B, C, h, w)``, with labels only if asked for.
 
-    An epoch takes the images in random order, each once. What is left over at its end is left out, since the losses of
-    self-supervised learning look at a whole batch and mean less on a short one.
+    An epoch takes the images in random order, each once. By default what does not fill a batch at its end is left out, since
+    the losses of self-supervised learning look at a whole batch and mean less on a short one; the next epoch leaves out others.
 
     Args:
         data: images; labels are looked at only for ``labels``.
@@ -199,9 +199,9 @@ class ViewBatches(ImageBatches):
         self.batch_size, self.transforms, self.labels = _positive(batch_size), tuple(views), labels
         if not self.transforms:
             raise ReplearnError("views: expected a transform for each view, got none")
-        if not (batches := len(data) // batch_size if drop_last else -(-len(data) // batch_size)):
+        self.n_batches = len(data) // batch_size if drop_last else -(-len(data) // batch_size)
+        if not self.n_batches:
             raise ReplearnError(f"batch_size: expected at most the {len(data)} images that there are, got {batch_size}")
-        self.n_batches = batches
 
     def __len__(self) -> int:
         return self.n_batches

@@ -10,10 +10,12 @@ import torch
 
 from replearn_course import plots
 from replearn_course.data import Splits
+from replearn_course.errors import unknown_name
 from replearn_course.experiments.catalogue.images import ABLATIONS
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.self_supervised import Settings as Method
-from replearn_course.experiments.self_supervised import build, train
+from replearn_course.experiments.self_supervised import train
+from replearn_course.files import read_json
 from replearn_course.probes import effective_rank, embed, linear_probe, spread
 
 if TYPE_CHECKING:
@@ -32,16 +34,30 @@ class Settings:
     lr: float = 1e-3
     variants: str = ""
 
+    def __post_init__(self) -> None:
+        for name in self.chosen:
+            if name not in ABLATIONS:
+                raise unknown_name("variant", name, ABLATIONS)
+
+    @property
+    def chosen(self) -> list[str]:
+        """The names of the variants."""
+        return self.variants.split() or list(ABLATIONS)
+
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
-    """Train every variant on a part of the training images, and probe it on the validation images."""
+    """Train every variant on a part of the training images, and probe it on the validation images.
+
+    ``spectra`` of the outcome are the singular values of the validation images' centred representations, each as a share of the
+    largest.
+    """
     part = context.data.train
     if settings.images < len(part):
         part = part.split(settings.images)[1]
     held = context.data.validation
     metrics: dict[str, float] = {}
     spectra: dict[str, list[float]] = {}
-    for name in _chosen(settings):
+    for name in settings.chosen:
         method = of_variant(settings, name)
         torch.manual_seed(context.seed)
         trained = train(context, method, part, name=name)
@@ -56,26 +72,16 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
 
 
 def of_variant(settings: Settings, name: str) -> Method:
-    """The settings of the training of a variant."""
+    """The settings of the training of a variant: only what the catalogue names differs from those of all."""
     changes = dict(ABLATIONS[name][1])
     epochs = settings.epochs // changes.pop("shorter", 1)
     base = Method(encoder=settings.encoder, epochs=max(1, epochs), lr=settings.lr, temperature=0.2)
     return replace(base, **changes)
 
 
-def _chosen(settings: Settings) -> list[str]:
-    return settings.variants.split() or list(ABLATIONS)
-
-
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
     """The spectra of the representations with and without the terms of VICReg."""
-    held = context.data.validation
-    spectra = {}
-    for name in [n for n in _chosen(settings) if n in ("vicreg", "no_variance", "no_covariance", "invariance_only")]:
-        method = build(of_variant(settings, name), held)
-        context.restore(method, name)
-        z = embed(method.encoder, held.images).double()  # type: ignore[arg-type]
-        values = torch.linalg.svdvals(z - z.mean(dim=0))
-        spectra[ABLATIONS[name][0]] = (values / values.max().clamp_min(1e-30)).clamp_min(1e-8).tolist()
-    if spectra:
+    found = read_json(context.folder / "metrics.json")["spectra"]
+    terms = [name for name in ("vicreg", "no_variance", "no_covariance", "invariance_only") if name in found]
+    if spectra := {ABLATIONS[name][0]: [max(value, 1e-8) for value in found[name]] for name in terms}:
         yield "spectra", plots.curves(spectra, "singular value, share of the largest", "dimension", log=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from replearn_course.data import ImageSet
+from replearn_course.errors import ReplearnError
 from replearn_course.networks import Representation
-from replearn_course.probes import effective_rank, embed, fine_tune, knn, linear_probe, spread
+from replearn_course.probes import LinearProbe, effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "linear", "partial"]
+__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "linear"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0)
@@ -27,37 +29,33 @@ def linear(
     """
     ours = linear_probe(train_z, train_y, test_z, test_y)
     lr = choose_sgd_lr(train_z, train_y, validation, seed)
-    theirs = linear_probe(
-        train_z, train_y, test_z, test_y, optimizer="sgd", lr=lr, standardise=False, weight_decay=0.0, seed=seed
-    )
+    theirs = _as_d1(train_z, train_y, test_z, test_y, lr, seed)
     return {"top1": ours.top1, "top5": ours.top5, "d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
 
 
 def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
-    """The rate whose probe, trained on the rest, is best on the last ``validation`` embeddings of a random order."""
+    """The rate whose probe, trained on the rest, is best on the first ``validation`` embeddings of a random order.
+
+    Of rates that are equally good it is the smallest; one at which the loss is not finite counts as never right.
+    """
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     kept, held = order[validation:], order[:validation]
 
     def accuracy(lr: float) -> float:
         try:
-            return linear_probe(
-                z[kept],
-                y[kept],
-                z[held],
-                y[held],
-                optimizer="sgd",
-                lr=lr,
-                standardise=False,
-                weight_decay=0.0,
-                seed=seed,
-            ).top1
-        except ValueError:  # the loss is not finite at this rate
+            return _as_d1(z[kept], y[kept], z[held], y[held], lr, seed).top1
+        except ReplearnError:  # the loss is not finite
             return 0.0
 
     return max(SGD_RATES, key=accuracy)
 
 
-def partial(
+def _as_d1(train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor, lr: float, seed: int) -> LinearProbe:
+    rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0}
+    return linear_probe(train_z, train_y, test_z, test_y, **rule, lr=lr, seed=seed)
+
+
+def few_labels(
     encoder: Representation,
     train: ImageSet,
     test: ImageSet,
@@ -67,16 +65,28 @@ def partial(
     encoder_lr: float,
     seed: int,
     setting: Setting,
+    say: Callable[[str], object] = print,
 ) -> dict[str, float]:
     """Fine-tuned on 1 % and 10 % of the labels, chosen by class and seed, for 20 epochs at batch 256.
 
-    ``per_class`` is how many images of a class were published, where ``train`` holds fewer of them.
+    Args:
+        encoder: pre-trained, or new for the control; left as it was.
+        train: the labelled images to choose from.
+        test: tested once for each share.
+        per_class: how many images of a class were published, where ``train`` holds fewer of them.
+        lr: of the classifier.
+        encoder_lr: of the encoder.
+        seed: of the choice of labels and of fine-tuning.
+        setting: device, precision, threads.
+        say: told of a share that is left out, since it leaves a class without images.
     """
     metrics: dict[str, float] = {}
     for name, share in SHARES.items():
-        if train.labels.bincount().min() * share < 0.5:  # a class would have none: a folder of few images
+        try:
+            few = train.per_class(round(share * per_class), seed) if per_class else train.fraction(share, seed)
+        except ReplearnError as error:
+            say(f"left out: fine-tuning on {name} % of the labels; {error}")
             continue
-        few = train.per_class(round(share * per_class), seed) if per_class else train.fraction(share, seed)
         found = fine_tune(encoder, few, test, lr=lr, encoder_lr=encoder_lr, seed=seed, setting=setting)
         metrics |= {f"partial{name}_top1": found.top1, f"partial{name}_top5": found.top5}
     return metrics
@@ -86,7 +96,7 @@ def evaluate(encoder: Representation, train: ImageSet, test: ImageSet, *, seed: 
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()
-    found = linear(train_z, train_y, test_z, test_y, len(train) // 10, seed)
+    found = linear(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed)
     k = min(200, len(train_z))
     return found | {
         "knn": knn(train_z, train_y, test_z, test_y, k=k, temperature=0.07, metric="cosine").top1,

@@ -7,13 +7,14 @@ and, when all is done, ``result.json``. Each file is whole or absent, so a run t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import math
 import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,7 @@ class Interrupted(Exception):
 
 
 Data = TypeVar("Data")
+Measured = TypeVar("Measured")
 
 
 @dataclasses.dataclass
@@ -51,6 +53,8 @@ class Context(Generic[Data]):
         seed: of initial weights, order, draws and views.
         folder: of this seed.
         resume: go on from what the folder holds.
+        progress: show bars.
+        say: where lines go.
     """
 
     setting: Setting
@@ -59,6 +63,7 @@ class Context(Generic[Data]):
     folder: Path
     resume: bool
     progress: bool = True
+    say: Callable[[str], object] = print
 
     def fit(
         self, method: torch.nn.Module, batches: Batches, optimizer: Any, *, name: str = "", **arguments: Any
@@ -84,6 +89,15 @@ class Context(Generic[Data]):
         history.save(self.folder / f"{stem}history.csv")
         save_weights(self.folder / f"{stem}model.safetensors", method.state_dict(), {"replearn": __version__})
         return history
+
+    def once(self, name: str, compute: Callable[[], Measured]) -> Measured:
+        """What ``compute`` gives, kept in the folder under ``name``: a run that is cut off later does not compute it again."""
+        file = self.folder / f"{name}.json"
+        if file.exists():
+            return read_json(file)
+        found = compute()
+        write_json(file, found)
+        return found
 
     def restore(self, method: torch.nn.Module, name: str = "") -> None:
         """Give a method the weights that this seed ended with."""
@@ -170,8 +184,9 @@ def run(
     data = data.to(setting.device)
 
     outcomes = []
+    say_once = functools.cache(say)  # what is left out with one seed is left out with each
     for seed in range(seeds):
-        context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress)
+        context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress, say_once)
         done = context.folder / "metrics.json"
         if done.exists():
             outcomes.append(read_json(done))
@@ -202,6 +217,7 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
     """The defaults, what the experiment and the scale change in them, and what the user changes."""
     fields = {field.name: field for field in dataclasses.fields(module.Settings)}
     settings = module.Settings(**{**experiment.settings, **experiment.scales.get(scale, {})})
+    changes = {}
     for name, text in overrides.items():
         if name not in fields:
             raise unknown_name("setting", name, fields)
@@ -213,8 +229,8 @@ def _settings(module: ModuleType, experiment: Experiment, scale: str, overrides:
             raise ReplearnError(f"{name}: expected {kind.__name__}, got {text!r}") from None
         if kind in (int, float) and not 0 <= value < math.inf:
             raise ReplearnError(f"{name}: expected a finite number from 0 up, got {text}")
-        settings = dataclasses.replace(settings, **{name: value})
-    return settings
+        changes[name] = value
+    return dataclasses.replace(settings, **changes)  # all at once: some are only right together
 
 
 def _folder(out: Path, described: dict[str, Any], seeds: int, resume: bool) -> tuple[Path, bool]:

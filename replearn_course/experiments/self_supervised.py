@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,22 +14,23 @@ from torch import nn
 from replearn_course import methods, plots
 from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
-from replearn_course.errors import unknown_name
-from replearn_course.experiments.evaluation import evaluate, partial
+from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.experiments.evaluation import evaluate, few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
 from replearn_course.networks import Encoder, PatchAverage, PatchNet, Representation, encoder, named_projector
 from replearn_course.probes import CollapseMonitor, embed
+from replearn_course.probes.fine_tune import accuracies
 from replearn_course.training import History, constant, make_optimizer, peak_memory, warmup_cosine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["METHODS", "Settings", "Trained", "build", "figures", "run", "train", "transforms"]
+__all__ = ["METHODS", "Settings", "Trained", "build", "figures", "kept", "run", "train", "transforms"]
 
 
-WHITENED = 5000  # images that the fixed first layer of a PatchNet is made from
+WHITENED = 5000  # images at most that the fixed first layer of a PatchNet is made from
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,15 @@ class Settings:
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
         partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
-        validate: train without the validation split and test on it: for choosing settings.
+        validate: train without the validation split and test on it, also in the figures: for choosing settings.
+        seen: the test images, without their labels, are among those trained on: a slip on purpose.
         drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on.
+
+    Raises:
+        ReplearnError: for no epoch, epochs to report or probe that are none of the training's, or suspects without
+            ``partial_lr``.
     """
 
     method: str = "vicreg"
@@ -80,9 +88,32 @@ class Settings:
     validate: bool = False
     partial_lr: float = 0.1
     partial_encoder_lr: float = 0.02
+    seen: bool = False
     drawn: int = 0
     suspects: int = 0
     transfer: str = ""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ReplearnError(f"epochs: expected 1 or more, got {self.epochs}")
+        try:
+            wrong = [epoch for epoch in self.milestones if not 1 <= epoch <= self.epochs]
+        except ValueError:
+            raise ReplearnError(f"probed: expected epochs such as '20 40', got {self.probed!r}") from None
+        if wrong:
+            raise ReplearnError(f"reported, probed: expected epochs from 1 to {self.epochs}, got {wrong[0]}")
+        if self.suspects and not self.partial_lr:
+            raise ReplearnError("partial_lr: the suspects need one above 0, got 0")
+
+    @property
+    def at(self) -> int:
+        """The epoch whose encoder gives the numbers."""
+        return self.reported or self.epochs
+
+    @property
+    def milestones(self) -> list[int]:
+        """The epochs whose encoders are probed, the last among them."""
+        return sorted({self.epochs, self.at, *map(int, self.probed.split())})
 
 
 METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
@@ -110,7 +141,8 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
         raise unknown_name("method", settings.method, METHODS)
     network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     if isinstance(network, PatchNet):
-        network.fit_whitening(to_float(images.images[:WHITENED]).to(next(network.parameters())))
+        some = images.images[:: -(-len(images) // WHITENED)]  # spread over all classes, where data are sorted by class
+        network.fit_whitening(to_float(some).to(next(network.parameters())))
     head = named_projector(settings.projector, network.embedding_size)
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
@@ -148,12 +180,10 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
     setting, supervised = context.setting, settings.method == "supervised"
     method = build(settings, images)
     views = transforms(settings, images)
-    milestones = {settings.epochs, settings.reported or settings.epochs, *map(int, settings.probed.split())}
-    file = lambda epoch: context.folder / f"{name or 'encoder'}-epoch-{epoch}.safetensors"  # noqa: E731
 
     def keep(trained: Any, history: History) -> None:
-        if history.epochs in milestones:  # before the checkpoint of that epoch, so a resumed training has them all
-            save_weights(file(history.epochs), trained.encoder.state_dict(), {})
+        if history.epochs in settings.milestones:  # before that epoch's checkpoint, so a resumed training has them all
+            save_weights(_file(context, history.epochs, name), trained.encoder.state_dict(), {})
 
     with peak_memory(setting.device) as memory:
         history = context.fit(
@@ -162,21 +192,25 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
             make_optimizer(settings.optimizer, method, settings.lr, weight_decay=settings.weight_decay),
             epochs=settings.epochs,
             schedule=warmup_cosine(settings.warmup) if settings.schedule == "cosine" else constant(),
-            validation=None if supervised else CollapseMonitor(context.data.validation, views),
+            validation=None if supervised else CollapseMonitor(images, views),
             on_epoch=keep,
             name=name,
         )
-    encoders: dict[int, Representation] = {}
-    for epoch in sorted(milestones):
-        kept = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
-        restore_weights(file(epoch), kept)
-        encoders[epoch] = of_images(settings, kept.to(setting.device).eval())
-    return Trained(method, encoders, history, memory.mib)
+    encoders = {epoch: kept(context, settings, images, epoch, name) for epoch in settings.milestones}
+    peak = context.once(f"{name or 'training'}-memory", lambda: {"mib": memory.mib})  # of the process that trained
+    return Trained(method, encoders, history, peak["mib"])
 
 
-def of_images(settings: Settings, encoder: Encoder) -> Representation:
-    """The encoder of whole images: the encoder itself, or the mean over its patches."""
-    return PatchAverage(encoder, settings.patch, settings.stride, settings.flip) if settings.patch else encoder
+def _file(context: Context[Any], epoch: int, name: str) -> Path:
+    return context.folder / f"{name or 'encoder'}-epoch-{epoch}.safetensors"
+
+
+def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int, name: str = "") -> Representation:
+    """The representation of whole images after an epoch: the encoder that training kept, or the mean over its patches."""
+    network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
+    restore_weights(_file(context, epoch, name), network)
+    network.to(context.setting.device).eval()
+    return PatchAverage(network, settings.patch, settings.stride, settings.flip) if settings.patch else network
 
 
 def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
@@ -192,39 +226,56 @@ def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train with one seed, and probe."""
-    data, setting = context.data, context.setting
-    images, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
+    images, test = _parts(context.data, settings)
     if settings.images and settings.images < len(images):
         images = images.split(settings.images)[1]
-    trained = train(context, settings, images)
-    reported = settings.reported or settings.epochs
-    best = trained.encoders[reported]
+    trained = train(context, settings, _joined(images, test) if settings.seen else images)
+    best = trained.encoders[settings.at]
 
-    seconds = sum(trained.history.column("seconds")[:reported])
-    cost = {"tflop": trained.tflop(reported), "seconds": seconds, "memory": trained.memory}
+    seconds = sum(trained.history.column("seconds")[: settings.at])
+    cost = {"tflop": trained.tflop(settings.at), "seconds": seconds, "memory": trained.memory}
     cost = {name: value for name, value in cost.items() if value is not None}
-    if not data.labelled:  # a folder of the user's own: the weights are what was wanted
+    if not context.data.labelled:  # a folder of the user's own: the weights are what was wanted
         return {"metrics": cost}
 
-    probed = {epoch: evaluate(network, images, test, seed=context.seed) for epoch, network in trained.encoders.items()}
-    metrics = probed[reported] | cost
-    for epoch in probed.keys() - {reported}:
+    def probe(epoch: int) -> dict[str, float]:
+        return evaluate(trained.encoders[epoch], images, test, seed=context.seed)
+
+    probed = {epoch: context.once(f"probed-{epoch}", partial(probe, epoch)) for epoch in trained.encoders}
+    metrics = probed[settings.at] | cost
+    for epoch in probed.keys() - {settings.at}:
         metrics |= {f"{name}_{epoch}": probed[epoch][name] for name in ("top1", "top5", "d1_top1", "d1_top5")}
     if settings.method == "supervised":
-        metrics |= _classified(trained.method, test)
-    rates: dict[str, Any] = {"lr": settings.partial_lr, "encoder_lr": settings.partial_encoder_lr}
+        method: Any = trained.method
+        top1, top5 = accuracies(method.encoder, method.classifier, test)
+        metrics |= {"network_top1": top1, "network_top5": top5}
+    rates: dict[str, Any] = {
+        "lr": settings.partial_lr,
+        "encoder_lr": settings.partial_encoder_lr,
+        "seed": context.seed,
+        "setting": context.setting,
+    }
     if settings.partial_lr:
-        metrics |= partial(best, images, test, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("partial", lambda: few_labels(best, images, test, **rates, say=context.say))
     if settings.suspects:
-        metrics |= suspects(best, images, test, epochs=settings.suspects, **rates, seed=context.seed, setting=setting)
+        metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
     if settings.transfer:
-        metrics |= _transferred(context, settings, best)
+        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, rates))
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
-    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "seconds": seconds, "tflop": trained.tflop(reported)}
-    outcome["history"] = trained.history.rows
+    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "history": trained.history.rows}
     if settings.drawn and context.seed == 0:
         outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
     return outcome
+
+
+def _parts(data: Splits, settings: Settings) -> tuple[ImageSet, ImageSet]:
+    """What is trained on and what is tested on."""
+    return (data.train, data.validation) if settings.validate else (data.published, data.test)
+
+
+def _joined(one: ImageSet, other: ImageSet) -> ImageSet:
+    pixels, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
+    return replace(one, images=pixels, labels=labels)
 
 
 def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
@@ -233,43 +284,28 @@ def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
     return {"x": [round(v, 1) for v in x], "y": [round(v, 1) for v in y], "labels": images.labels.tolist()}
 
 
-def _classified(method: Any, test: ImageSet) -> dict[str, float]:
-    """The accuracy of a supervised network itself, with the classifier that it was trained with."""
-    with torch.no_grad():
-        logits = method.classifier.cpu()(embed(method.encoder, test.images))
-    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == test.labels.cpu()[:, None]
-    return {"network_top1": hits[:, 0].double().mean().item(), "network_top5": hits.any(dim=1).double().mean().item()}
-
-
-def _transferred(context: Context[Splits], settings: Settings, encoder: Representation) -> dict[str, float]:
+def _transferred(
+    context: Context[Splits], settings: Settings, encoder: Representation, rates: dict[str, Any]
+) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     other = load(settings.transfer, context.setting.scale).to(context.setting.device)
-    found = evaluate(encoder, other.published, other.test, seed=context.seed)
+    train, test = _parts(other, settings)
+    found = evaluate(encoder, train, test, seed=context.seed)
     if settings.partial_lr:
-        found |= partial(
-            encoder,
-            other.published,
-            other.test,
-            per_class=PUBLISHED_PER_CLASS,
-            lr=settings.partial_lr,
-            encoder_lr=settings.partial_encoder_lr,
-            seed=context.seed,
-            setting=context.setting,
-        )
+        found |= few_labels(encoder, train, test, per_class=PUBLISHED_PER_CLASS, **rates, say=context.say)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
-    """The loss by term, the geometry by epoch, and the test embeddings by t-SNE and by their spectrum."""
+    """The loss by term and the effective rank by epoch, and the reported representations of 2000 test images by t-SNE."""
     rows = read_csv(context.folder / "history.csv")
     monitors = ("spread", "rank", "alignment", "uniformity")
     terms = [name for name in rows[0] if name not in ("epoch", "lr", "seconds", *monitors)]
     yield "loss", plots.curves({name: [float(row[name]) for row in rows] for name in terms}, "loss and terms")
     if "rank" in rows[0]:
         yield "rank", plots.curves({"representation": [float(row["rank"]) for row in rows]}, "effective rank")
-    part = context.data.test.subset(torch.arange(min(len(context.data.test), 2000)))
-    method = build(settings, context.data.train)
-    context.restore(method)
-    z = embed(method.encoder, part.images)  # type: ignore[arg-type]
-    title = f"t-SNE, {part.name}, test images"
+    _, test = _parts(context.data, settings)
+    part = test.subset(torch.arange(min(len(test), 2000)))
+    z = embed(kept(context, settings, part, settings.at), part.images)
+    title = f"t-SNE, {part.name}, {'validation' if settings.validate else 'test'} images"
     yield "tsne", plots.scatter(plots.to_2d(z), part.labels, title, classes=part.classes, kind="t-SNE")

@@ -76,13 +76,19 @@ class MoCo(nn.Module):
         self.register_buffer("queue", F.normalize(torch.randn(queue, key.shape[1]).to(key), dim=1))  # (K, d)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))  # the row that the next key overwrites
 
-    def forward(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
         """The loss of two views ``(N, C, H, W)`` of the same images; in training the copy and the queue move on.
 
+        Args:
+            views: the first asks, the second answers.
+
         Raises:
-            ReplearnError: for fewer than two images, or views of unequal shape.
+            ReplearnError: for another number of views, fewer than two images, or views of unequal shape.
         """
-        check_image_views((query, key))
+        check_image_views(views)
+        if len(views) > 2:
+            raise ReplearnError(f"views: MoCo compares two, a query and a key, got {len(views)}")
+        query, key = views
         if self.training:
             self.follow()
         with torch.no_grad():

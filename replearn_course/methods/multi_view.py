@@ -30,7 +30,7 @@ class MultiViewMethod(nn.Module):
         loss: of projections ``(V, N, d)``; a named tuple whose first field is the loss.
     """
 
-    def __init__(self, encoder: Encoder, projector: nn.Module, loss: Callable[[Tensor], Any]) -> None:
+    def __init__(self, encoder: Encoder, projector: nn.Module, loss: Callable[..., Any]) -> None:
         super().__init__()
         self.encoder, self.projector, self.loss = encoder, projector, loss
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from replearn_course.losses import WMSELoss, w_mse
+from replearn_course.losses import WMSELoss
 from replearn_course.methods.multi_view import MultiViewMethod
 from replearn_course.networks import Encoder, named_projector
 from replearn_course.training.ranks import from_first
@@ -27,10 +27,9 @@ class WMSE(MultiViewMethod):
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, sub_batch: int = 128) -> None:
         super().__init__(encoder, projector or named_projector("wmse", encoder.embedding_size), WMSELoss(sub_batch))
-        self.sub_batch = sub_batch
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         """See :class:`~replearn_course.methods.MultiViewMethod`; all processes draw the same sub-batches."""
         z = self.project(views)
         seed = int(from_first(torch.randint(2**31, (1,), device=z.device)))
-        return w_mse(z, self.sub_batch, generator=torch.Generator().manual_seed(seed))._asdict()
+        return self.loss(z, torch.Generator().manual_seed(seed))._asdict()

@@ -20,7 +20,7 @@ from replearn_course.probes.inputs import check_positive
 from replearn_course.scale import Setting
 from replearn_course.training import fit, warmup_cosine
 
-__all__ = ["FineTuned", "fine_tune"]
+__all__ = ["FineTuned", "accuracies", "fine_tune"]
 
 TRAINED = ("all", "classifier", "classifier and statistics")
 
@@ -83,7 +83,8 @@ def fine_tune(
         setting: device, precision, threads.
 
     Raises:
-        ReplearnError: for another ``trained``, no image, or numbers that are not above 0.
+        ReplearnError: for another ``trained``, no image, other classes in ``test``, or numbers that are out of range.
+        KeyboardInterrupt: when it was asked to end, for then it has nothing to say.
 
     Source: the protocol of Zhai et al. 2019, https://arxiv.org/abs/1905.03670, that SimCLR, Barlow Twins and VICReg follow: 20
     epochs at batch 256, rates of their own for classifier and encoder.
@@ -91,7 +92,9 @@ def fine_tune(
     began = time.perf_counter()
     if trained not in TRAINED:
         raise ReplearnError(f"trained: expected one of {', '.join(TRAINED)}, got {trained!r}")
-    check_positive(epochs=epochs, batch_size=batch_size, lr=lr)
+    check_positive(epochs=epochs, batch_size=batch_size, lr=lr, images=len(train))
+    if encoder_lr is not None and not encoder_lr >= 0:
+        raise ReplearnError(f"encoder_lr: expected a number from 0 up, got {encoder_lr}")
     if len(train.classes) != len(test.classes):
         raise ReplearnError(f"test: expected the {len(train.classes)} classes of train, got {len(test.classes)}")
     encoder = copy.deepcopy(encoder)
@@ -112,11 +115,12 @@ def fine_tune(
         setting=setting,
         progress=False,
     )
-    logits = method.classifier.cpu()(embed(encoder, test.images)).detach()
-    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == test.labels.cpu()[:, None]
+    if history.stopped == "interrupted":  # of a few seconds: there is no checkpoint to go on from
+        raise KeyboardInterrupt
+    top1, top5 = accuracies(encoder, method.classifier, test)
     return FineTuned(
-        top1=hits[:, 0].double().mean().item(),
-        top5=hits.any(dim=1).double().mean().item(),
+        top1=top1,
+        top5=top5,
         images=len(train),
         losses=history.column("loss"),
         seconds=time.perf_counter() - began,
@@ -124,6 +128,15 @@ def fine_tune(
         encoder=encoder,
         classifier=method.classifier,
     )
+
+
+@torch.no_grad()
+def accuracies(encoder: nn.Module, classifier: nn.Linear, test: ImageSet) -> tuple[float, float]:
+    """Top-1 and top-5 accuracy of an encoder with a classifier on it, fractions in [0, 1]."""
+    z = embed(encoder, test.images).to(classifier.weight.device)
+    ranked = classifier(z).topk(min(5, classifier.out_features), dim=1).indices.cpu()
+    hits = ranked == test.labels.cpu()[:, None]
+    return hits[:, 0].double().mean().item(), hits.any(dim=1).double().mean().item()
 
 
 class _Frozen(Representation):

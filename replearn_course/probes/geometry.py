@@ -20,7 +20,7 @@ def effective_rank(z: Tensor) -> float:
     r"""How many dimensions embeddings ``(N, d)`` use: 1 when they lie on a line, d when they fill all alike.
 
     With the singular values :math:`\sigma` of the centred embeddings and :math:`p_i = \sigma_i / \sum_j \sigma_j`:
-    :math:`\exp\left(-\sum_i p_i \log p_i\right)`; 0 for embeddings that are all equal.
+    :math:`\exp\left(-\sum_i p_i \log p_i\right)`; 0 for embeddings that are all equal, up to rounding in their dtype.
 
     Raises:
         ReplearnError: for malformed embeddings.
@@ -30,9 +30,10 @@ def effective_rank(z: Tensor) -> float:
     nothing about an image.
     """
     check_embeddings(z=z)
+    rounding = torch.finfo(z.dtype).eps * z.double().norm()
     z = z.double() - z.double().mean(dim=0)
     sigma = torch.linalg.svdvals(z)
-    if sigma.sum() <= 1e-12 * len(z):
+    if sigma[0] <= rounding:  # else the directions of the rounding errors, all alike, would count as dimensions
         return 0.0
     return torch.special.entr(sigma / sigma.sum()).sum().exp().item()
 

@@ -73,7 +73,8 @@ def fit(
 
     Raises:
         ReplearnError: when the optimizer holds other parameters; when loss or weights are no longer finite, with the terms, the
-            step of each (from 1) and the last good checkpoint, looked at before each save and at the end of each epoch; when
+            step of each (from 1) and the last good checkpoint, looked at before each save and at the end of each epoch; when the
+            method refuses a batch, such as one that has collapsed, with epoch, step and the last good checkpoint; when
             ``monitor`` is not among the numbers; when the checkpoint is damaged or of another training.
     """
     if epochs < 1:
@@ -109,9 +110,9 @@ def fit(
             for batch in batches.epoch(history.epochs, loop.step):
                 try:
                     report = model(*fabric.to_device(share(batch)))
-                except ReplearnError:  # such as embeddings that are NaN
+                except ReplearnError as error:  # such as embeddings that are NaN, or that have collapsed
                     loop.must_be_finite(loop.means())  # says more where the weights are lost
-                    raise
+                    raise loop.refused(error) from error
                 optimizer.zero_grad()
                 fabric.backward(report["loss"])
                 optimizer.step()
@@ -216,11 +217,19 @@ class _Loop:
         steps = {name: int(count) + 1 for name, count in self.finite.items() if count < self.step}
         found = [f"{name} from step {steps[name]} on" if name in steps else name for name in lost]
         found += [f"{len(weights)} weights such as {weights[0]} after step {self.step}"] if weights else []
-        kept = f"the last good checkpoint is {self.path}" if self.saved else "there is no checkpoint from before that"
         raise ReplearnError(
             f"no longer finite in epoch {self.history.epochs + 1}: {', '.join(found)}; a smaller learning rate than "
-            f"{self.optimizer.param_groups[0]['lr']:g} may help; {kept}"
+            f"{self.optimizer.param_groups[0]['lr']:g} may help; {self.kept}"
         )
+
+    def refused(self, error: ReplearnError) -> ReplearnError:
+        """What a method says of a batch, with the step."""
+        return ReplearnError(f"epoch {self.history.epochs + 1}, step {self.step + 1}: {error}; {self.kept}")
+
+    @property
+    def kept(self) -> str:
+        """From where training can go on."""
+        return f"the last good checkpoint is {self.path}" if self.saved else "there is no checkpoint from before that"
 
     def save(self, write: bool = True) -> None:
         """One process writes for all of them."""
