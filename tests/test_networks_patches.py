@@ -1,5 +1,8 @@
 """Encoders of patches: filters that whiten, the net by hand, and the mean over a grid against an explicit loop."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -119,6 +122,11 @@ class Fingerprint(nn.Module):
         return torch.einsum("nchw,dhw->nd", x, self.weight).tanh()
 
 
+def _part(places, i, parts):
+    """Those of part i: where the number is no multiple, the places between two parts are of both."""
+    return places[i * len(places) // parts : math.ceil((i + 1) * len(places) / parts)]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     height=st.integers(3, 8),
@@ -126,24 +134,23 @@ class Fingerprint(nn.Module):
     patch=st.integers(1, 3),
     stride=st.integers(1, 4),
     flip=st.booleans(),
+    parts=st.integers(1, 3),
 )
-def test_patch_average_is_the_mean_over_an_explicit_loop(height, width, patch, stride, flip):
+def test_patch_average_is_the_mean_over_an_explicit_loop(height, width, patch, stride, flip, parts):
     x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     encoder = Fingerprint(patch)
-    expected = []
-    for row in range(0, height, stride):
-        for column in range(0, width, stride):
-            view = x[:, :, row : row + patch, column : column + patch]
-            if view.shape[2:] == (patch, patch):
-                expected.append(encoder(view))
-    if flip:
-        for row in range(0, height, stride):
-            for column in range(0, width, stride):
-                view = x.flip(3)[:, :, row : row + patch, column : column + patch]
-                if view.shape[2:] == (patch, patch):
-                    expected.append(encoder(view))
-    expected = torch.stack(expected).mean(0)
-    z = PatchAverage(encoder, patch, stride, flip)(x)
+    rows, columns = (list(range(0, side - patch + 1, stride)) for side in (height, width))
+    means = []
+    for i, j in itertools.product(range(parts), range(parts)):
+        seen = []
+        for row, column in itertools.product(_part(rows, i, parts), _part(columns, j, parts)):
+            for view in (x, x.flip(3)) if flip else (x,):
+                seen.append(encoder(view[:, :, row : row + patch, column : column + patch]))
+        means.append(torch.stack(seen).mean(0))
+    expected = torch.stack(means, dim=2).flatten(1)  # all parts of a dimension, then the next
+    average = PatchAverage(encoder, patch, stride, flip, parts)
+    z = average(x)
+    assert z.shape[1] == average.embedding_size
     assert torch.allclose(z, expected)
     (gradient,) = torch.autograd.grad(z.square().sum(), encoder.weight)
     (by_loop,) = torch.autograd.grad(expected.square().sum(), encoder.weight)
@@ -166,8 +173,10 @@ def test_flip_makes_an_image_and_its_mirror_image_equal():
 
 
 def test_patch_average_says_what_it_cannot_take():
-    with pytest.raises(ReplearnError, match="patch and stride: expected numbers from 1 up, got 4 and 0"):
+    with pytest.raises(ReplearnError, match="patch, stride and parts: expected numbers from 1 up, got 4, 0 and 1"):
         PatchAverage(Fingerprint(4), 4, 0)
+    with pytest.raises(ReplearnError, match="got 4, 2 and 0"):
+        PatchAverage(Fingerprint(4), 4, 2, parts=0)
     for images in (torch.rand(3, 4, 4), torch.rand(1, 3, 4, 3)):
         with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) with sides from 4, the patch, up"):
             PatchAverage(Fingerprint(4), 4, 1)(images)

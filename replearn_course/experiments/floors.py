@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from replearn_course import plots
 from replearn_course.data import Splits, to_float
 from replearn_course.experiments.runner import Context
-from replearn_course.networks import KMeansFeatures, encoder
+from replearn_course.networks import KMeansFeatures, Pixels, PrincipalComponents, Representation, encoder
 from replearn_course.probes import embed, linear_probe
 
 if TYPE_CHECKING:
@@ -35,34 +34,28 @@ class Settings:
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Each representation, linearly probed on the test set."""
     train, test = context.data.published, context.data.test
-    labels = train.labels.cpu(), test.labels.cpu()
     metrics: dict[str, float] = {}
 
-    def probe(name: str, train_z: Tensor, test_z: Tensor) -> None:
-        found = linear_probe(train_z, labels[0], test_z, labels[1])
+    def probe(name: str, representation: Representation, batch_size: int = 512) -> None:
+        train_z, test_z = (embed(representation, images.images, batch_size) for images in (train, test))
+        found = linear_probe(train_z, train.labels.cpu(), test_z, test.labels.cpu())
         metrics.update({name: found.top1, f"{name}_dimensions": train_z.shape[1]})
 
-    train_pixels, test_pixels = (to_float(images.images).flatten(1).cpu() for images in (train, test))
-    probe("pixels", train_pixels, test_pixels)
-    probe("pca", *_components(train_pixels, test_pixels, min(settings.components, train_pixels.shape[1])))
+    pixels = Pixels(train.images[0].numel())
+    components = min(settings.components, pixels.embedding_size)
+    probe("pixels", pixels)
+    probe("pca", PrincipalComponents.fit(pixels, embed(pixels, train.images), components))
     for name in settings.untrained.split():
         torch.manual_seed(context.seed)
         network = encoder(name, train.images.shape[1]).to(context.setting.device)
         # In 10 batches, each weighing the same; the running mean of training would keep a third of its first values.
         update_bn(map(to_float, train.images[:2560].split(256)), network)
-        probe(f"untrained_{name}", *(embed(network, images.images) for images in (train, test)))
+        probe(f"untrained_{name}", network)
     kmeans = KMeansFeatures.fit(
         to_float(train.images), settings.centroids, patches=settings.patches, seed=context.seed
     ).to(context.setting.device)
-    probe("kmeans", *(embed(kmeans, images.images, batch_size=50) for images in (train, test)))
+    probe("kmeans", kmeans, batch_size=50)
     return {"metrics": metrics}
-
-
-def _components(train: Tensor, test: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The first ``k`` principal components, of the training images' covariance."""
-    mean = train.mean(dim=0)
-    _, vectors = torch.linalg.eigh((train - mean).T @ (train - mean))
-    return (train - mean) @ vectors[:, -k:], (test - mean) @ vectors[:, -k:]
 
 
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:

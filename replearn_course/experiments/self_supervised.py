@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from replearn_course import methods, plots
 from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
@@ -19,7 +19,15 @@ from replearn_course.experiments.evaluation import evaluate, few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
-from replearn_course.networks import Encoder, PatchAverage, PatchNet, Representation, encoder, named_projector
+from replearn_course.networks import (
+    Encoder,
+    PatchAverage,
+    PatchNet,
+    PrincipalComponents,
+    Representation,
+    encoder,
+    named_projector,
+)
 from replearn_course.probes import CollapseMonitor, embed
 from replearn_course.probes.fine_tune import accuracies
 from replearn_course.training import History, constant, make_optimizer, peak_memory, warmup_cosine
@@ -30,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Settings", "Trained", "build", "figures", "kept", "run", "train", "transforms"]
 
 
-WHITENED = 5000  # images at most that the fixed first layer of a PatchNet is made from
+WHITENED = 5_000  # images at most that the fixed first layer of a PatchNet is made from
+COMPONENTS_FROM = 10_000  # images at most whose principal components are found
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Settings:
         projector: a named one, of its own where a method needs it.
         without: augmentations that are taken out of the views.
         patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
-            ``flip``; 0 for an encoder of whole images.
+            ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images.
+        components: principal components of the training images' representations that are kept; 0 for all dimensions.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
@@ -66,6 +76,8 @@ class Settings:
     patch: int = 0
     stride: int = 4
     flip: bool = False
+    parts: int = 1
+    components: int = 0
     epochs: int = 10
     reported: int = 0
     probed: str = ""
@@ -141,8 +153,7 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
         raise unknown_name("method", settings.method, METHODS)
     network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     if isinstance(network, PatchNet):
-        some = images.images[:: -(-len(images) // WHITENED)]  # spread over all classes, where data are sorted by class
-        network.fit_whitening(to_float(some).to(next(network.parameters())))
+        network.fit_whitening(to_float(_some(images, WHITENED)).to(next(network.parameters())))
     head = named_projector(settings.projector, network.embedding_size)
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
@@ -206,11 +217,21 @@ def _file(context: Context[Any], epoch: int, name: str) -> Path:
 
 
 def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int, name: str = "") -> Representation:
-    """The representation of whole images after an epoch: the encoder that training kept, or the mean over its patches."""
-    network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
+    """The representation after an epoch: the encoder that training on ``images`` kept, or what the settings make of it."""
+    network: Representation = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     restore_weights(_file(context, epoch, name), network)
     network.to(context.setting.device).eval()
-    return PatchAverage(network, settings.patch, settings.stride, settings.flip) if settings.patch else network
+    if settings.patch:
+        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
+    if settings.components:
+        z = embed(network, _some(images, COMPONENTS_FROM))
+        network = PrincipalComponents.fit(network, z, settings.components).to(context.setting.device)
+    return network
+
+
+def _some(images: ImageSet, at_most: int) -> Tensor:
+    """Images spread over all of them, so over all classes where data are sorted by class."""
+    return images.images[:: -(-len(images) // at_most)]
 
 
 def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
@@ -304,8 +325,8 @@ def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str,
     yield "loss", plots.curves({name: [float(row[name]) for row in rows] for name in terms}, "loss and terms")
     if "rank" in rows[0]:
         yield "rank", plots.curves({"representation": [float(row["rank"]) for row in rows]}, "effective rank")
-    _, test = _parts(context.data, settings)
+    images, test = _parts(context.data, settings)
     part = test.subset(torch.arange(min(len(test), 2000)))
-    z = embed(kept(context, settings, part, settings.at), part.images)
+    z = embed(kept(context, settings, images, settings.at), part.images)
     title = f"t-SNE, {part.name}, {'validation' if settings.validate else 'test'} images"
     yield "tsne", plots.scatter(plots.to_2d(z), part.labels, title, classes=part.classes, kind="t-SNE")

@@ -5,6 +5,7 @@ from replearn_course.networks.encoders import ConvNet, Encoder, Representation, 
 from replearn_course.networks.heads import PairHead
 from replearn_course.networks.kmeans import KMeansFeatures
 from replearn_course.networks.patches import PatchAverage, PatchNet, whitening_filters
+from replearn_course.networks.principal import Pixels, PrincipalComponents
 from replearn_course.networks.projectors import PROJECTORS, named_projector, projector
 from replearn_course.networks.registry import ENCODERS, encoder
 from replearn_course.networks.resnets import ResNet18, ResNet50
@@ -20,6 +21,8 @@ __all__ = [
     "PairHead",
     "PatchAverage",
     "PatchNet",
+    "Pixels",
+    "PrincipalComponents",
     "Representation",
     "ResNet18",
     "ResNet50",

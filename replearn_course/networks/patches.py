@@ -66,7 +66,7 @@ class PatchNet(Encoder):
         size: side of the whitening filters.
     """
 
-    def __init__(self, widths: Sequence[int] = (64, 192, 512), *, channels: int = 3, size: int = 2) -> None:
+    def __init__(self, widths: Sequence[int] = (64, 256, 512), *, channels: int = 3, size: int = 2) -> None:
         if not widths or min(*widths, channels, size) < 1:
             got = f"{tuple(widths)}, {channels} and {size}"
             raise ReplearnError(f"widths, channels and size: expected numbers from 1 up, got {got}")
@@ -93,28 +93,31 @@ class PatchNet(Encoder):
 
 
 class PatchAverage(Representation):
-    """The embedding of an image: the mean of the embeddings of its patches, on a grid.
+    """The embedding of an image: the mean of the embeddings of its patches on a grid, over all of it or over each of its parts.
 
     What it costs is the encoder's cost times the number of patches, twice that with ``flip``. It has no parameters of its own.
     Source: "Algorithm 1" of EMP-SSL, https://arxiv.org/abs/2304.03977, which takes patches at random; ours stand on a grid, so
-    that an image has one embedding.
+    that an image has one embedding. The parts are from Coates, Ng and Lee, as in :class:`KMeansFeatures`.
 
     Args:
         encoder: of patches ``(N, C, patch, patch)``.
         patch: side of a patch.
         stride: from one patch to the next, both ways; the patches that would run over the edge are left out.
-        flip: take the mirror image of each patch too.
+        flip: average with the mirror image, patch by patch at one place: an image and its mirror image get one embedding.
+        parts: along each side; the means over ``parts²`` parts of the grid are joined to ``parts² d`` numbers. Where the patches
+            of a side are no multiple of it, those in between belong to both parts.
     """
 
-    def __init__(self, encoder: Representation, patch: int, stride: int, flip: bool = False) -> None:
+    def __init__(self, encoder: Representation, patch: int, stride: int, flip: bool = False, parts: int = 1) -> None:
         super().__init__()
-        if patch < 1 or stride < 1:
-            raise ReplearnError(f"patch and stride: expected numbers from 1 up, got {patch} and {stride}")
-        self.encoder, self.patch, self.stride, self.flip = encoder, patch, stride, flip
-        self.embedding_size = encoder.embedding_size
+        if min(patch, stride, parts) < 1:
+            got = f"{patch}, {stride} and {parts}"
+            raise ReplearnError(f"patch, stride and parts: expected numbers from 1 up, got {got}")
+        self.encoder, self.patch, self.stride, self.flip, self.parts = encoder, patch, stride, flip, parts
+        self.embedding_size = parts**2 * encoder.embedding_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed images ``(N, C, H, W)`` of any size from ``patch`` up as ``(N, d)``.
+        """Embed images ``(N, C, H, W)`` of any size from ``patch`` up as ``(N, parts² d)``.
 
         Raises:
             ReplearnError: for another number of axes, or an image smaller than a patch.
@@ -129,4 +132,5 @@ class PatchAverage(Representation):
             self.encoder(view[:, :, row : row + self.patch, column : column + self.patch])  # (N, d)
             for view, row, column in product(views, rows, columns)
         ]
-        return torch.stack(z).mean(dim=0)
+        grid = torch.stack(z, dim=2).unflatten(2, (len(views), len(rows), len(columns)))  # (N, d, views, rows, columns)
+        return F.adaptive_avg_pool2d(grid.mean(dim=2), self.parts).flatten(1)

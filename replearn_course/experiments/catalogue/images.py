@@ -54,7 +54,8 @@ _PROTOCOL = (
 _PATCH_PROTOCOL = (
     "{method}, encoder {encoder} of patches of {patch} pixels, projector {projector}, {n_views} patches of an image in a step, "
     "batch {batch_size}, {optimizer} {lr}, schedule {schedule}, {epochs} epochs, encoder of the last step; the representation is "
-    "the mean over patches {stride} pixels apart (mirrored too: {flip}). Compute is 6 × multiply-adds × patches, projector and "
+    "the mean over patches {stride} pixels apart (mirrored too: {flip}), over each of {parts} × {parts} parts of the image, in "
+    "{components} principal components (0: as it is) of training images. Compute is 6 × multiply-adds × patches, projector and "
     "fixed first layer included. Recipe chosen on validation images, tries in benchmarks/short_run.csv; linear probe by L-BFGS on "
     "standardised features of all training images; k-NN with k = 200, cosine, temperature 0.07; test set used once"
 )
@@ -92,7 +93,7 @@ def _method(name: str, title: str, chapter: int, settings: dict[str, Any]) -> Ex
         module="self_supervised",
         data="cifar10",
         metrics=(*metrics, *_probes(), *_COST),
-        settings={"method": name, **settings},
+        settings={"method": name, "probed": "1 3", **settings},
         scales=_SCALES,
         protocol=_PROTOCOL,
         any_images=True,

@@ -1,0 +1,89 @@
+"""The learning rates of chapters 11 and 12, which document D1 does not state: chosen on validation images, kept in ``rates.csv``.
+
+``python -m benchmarks.rates`` trains N1 on the training images without the validation split for a few epochs at each rate, then
+fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (40 minutes on two cores). The
+test set is not read. The runs stay in ``runs/rates``, so that it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from replearn_course.data import load
+from replearn_course.experiments import runner
+from replearn_course.experiments.evaluation import few_labels
+from replearn_course.files import read_csv, restore_weights, write_csv
+from replearn_course.networks import N1
+from replearn_course.scale import choose, machine_name
+
+PATH, RUNS = Path(__file__).with_name("rates.csv"), Path("runs/rates")
+SETTING = choose("full")
+SEED = 0
+
+#: By experiment: the epochs of a trial, and its rates.
+TRAININGS = {"vicreg-n1": (3, ("2e-4", "3e-4", "1e-3", "3e-3")), "supervised-n1": (5, ("0.01", "0.05", "0.1"))}
+#: Of the classifier and of the encoder.
+FINE_TUNINGS = {
+    "VICReg, 3 epochs": tuple(product((0.01, 0.03, 0.1, 0.3), (0.002, 0.01, 0.05))),
+    "from scratch": ((0.01, 0.01), (0.03, 0.03), (0.1, 0.1), (0.3, 0.3)),
+}
+
+
+def trained(name: str, epochs: int, lr: str) -> dict[str, Any]:
+    """A short training at one rate, linearly probed on the validation images."""
+    only_linear = {"reported": "0", "probed": "", "suspects": "0", "drawn": "0", "transfer": "", "partial_lr": "0"}
+    overrides = {"validate": "true", "epochs": str(epochs), "lr": lr} | only_linear
+    folder = RUNS / f"{name}-{lr}"
+    result = runner.run(
+        name, setting=SETTING, seeds=1, out=folder, resume=folder.exists(), overrides=overrides, progress=False
+    )
+    found = result["outcomes"][0]["metrics"]
+    return {"linear": found["top1"], "linear_as_d1": found["d1_top1"], "network": found.get("network_top1")}
+
+
+def fine_tuned(start: str, lr: float, encoder_lr: float) -> dict[str, Any]:
+    """Fine-tuning on few labels at one pair of rates, tested on the validation images."""
+    data = load("cifar10", "full").to(SETTING.device)
+    torch.manual_seed(SEED)
+    network = N1().to(SETTING.device)
+    if start != "from scratch":
+        (file,) = (RUNS / "vicreg-n1-1e-3").glob("*/seed-0/encoder-epoch-3.safetensors")
+        restore_weights(file, network)
+    rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": SEED, "setting": SETTING}
+    found = few_labels(network, data.train, data.validation, **rates)
+    return {"partial1": found["partial1_top1"], "partial10": found["partial10_top1"]}
+
+
+def main() -> None:
+    """Add each row that is not there yet."""
+    rows = read_csv(PATH) if PATH.exists() else []
+    for name, (epochs, rates) in TRAININGS.items():
+        for lr in rates:
+            _add(rows, f"{name}, {epochs} epochs", lr, "", partial(trained, name, epochs, lr))
+    for start, pairs in FINE_TUNINGS.items():
+        for lr, encoder_lr in pairs:
+            measure = partial(fine_tuned, start, lr, encoder_lr)
+            _add(rows, f"fine-tuning, {start}", f"{lr:g}", f"{encoder_lr:g}", measure)
+
+
+def _add(rows: list[dict[str, str]], training: str, lr: str, encoder_lr: str, measure: Any) -> None:
+    key = {"training": training, "lr": lr, "encoder_lr": encoder_lr}
+    if any(row | key == row for row in rows):
+        return
+    found = measure()
+    names = ("linear", "linear_as_d1", "network", "partial1", "partial10")
+    values = {name: "" if found.get(name) is None else f"{found[name]:.4f}" for name in names}
+    about = {"seed": SEED, "machine": machine_name(SETTING.device), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+    rows.append(key | values | about)
+    write_csv(PATH, rows)
+    print(rows[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
