@@ -1,5 +1,7 @@
 """Networks: the sizes that they claim, weights that are shared, and heads that are symmetric."""
 
+from urllib.error import URLError
+
 import pytest
 import torch
 from torch import nn
@@ -127,8 +129,45 @@ def test_features_can_be_the_embedding():
         assert Encoder(trunk, (1,), 9, None)(x).dtype == torch.float32  # whatever the precision of the trunk
 
 
+@pytest.fixture
+def imagenet(monkeypatch):
+    """In place of torchvision's weights: what a new network of theirs has."""
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(1)
+    state = models.resnet18(weights=None).state_dict()
+    asked = {}
+
+    def fetch(url, **how):
+        asked.update(how, url=url)
+        return state
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    return state, asked
+
+
+def test_n2_with_weights_of_imagenet_has_all_of_them_but_the_first_layer(imagenet):
+    state, asked = imagenet
+    trunk = N2(imagenet=True).trunk.state_dict()
+    assert set(state) - set(trunk) == {"fc.weight", "fc.bias"}
+    assert trunk["conv1.weight"].shape == (64, 3, 3, 3)
+    assert all(torch.equal(trunk[name], state[name]) for name in state if not name.startswith(("conv1", "fc")))
+    assert "resnet18-f37072fd.pth" in asked["url"]
+    assert asked["weights_only"]  # no pickle
+    assert asked["check_hash"]
+    assert not torch.equal(N2().trunk.layer1[0].conv1.weight, state["layer1.0.conv1.weight"])
+
+
+def test_weights_that_cannot_be_fetched(imagenet, monkeypatch):
+    def fetch(*_, **__):
+        raise URLError("no route")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    with pytest.raises(ReplearnError, match=r"cannot fetch https://.*no route.*; fetch it by hand to .*f37072fd.pth$"):
+        encoder("n2-imagenet")
+
+
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoders_by_name(name):
+def test_encoders_by_name(name, imagenet):
     network = encoder(name, image_channels=1, image_size=16).eval()
     assert network(pictures(2, 16)).shape == (2, network.embedding_size)
 

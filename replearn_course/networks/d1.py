@@ -52,11 +52,13 @@ class N2(Encoder):
 
     Args:
         channels: of the images.
+        imagenet: begin with torchvision's ImageNet weights in all layers but the first convolution, which D1 does not say; a
+            suspect of chapter 11.
     """
 
-    def __init__(self, *, channels: int = 3) -> None:
+    def __init__(self, *, channels: int = 3, imagenet: bool = False) -> None:
         super().__init__(
-            resnet("resnet18", nn.Conv2d(channels, 64, 3, padding=1), max_pool=True),
+            resnet("resnet18", nn.Conv2d(channels, 64, 3, padding=1), max_pool=True, imagenet=imagenet),
             (channels,),
             512,
             None,

@@ -18,6 +18,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "patch-net": lambda channels, size: PatchNet(channels=channels),
     "n1": lambda channels, size: N1(channels=channels),
     "n2": lambda channels, size: N2(channels=channels),
+    "n2-imagenet": lambda channels, size: N2(channels=channels, imagenet=True),
     "resnet18": lambda channels, size: ResNet18(channels=channels, small_images=size <= 64),
     "resnet50": lambda channels, size: ResNet50(channels=channels, small_images=size <= 64),
 }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
 from torch import nn
 
+from replearn_course.errors import ReplearnError
 from replearn_course.networks.encoders import Encoder
 
 __all__ = ["ResNet18", "ResNet50", "resnet"]
@@ -40,17 +44,29 @@ class ResNet50(Encoder):
         super().__init__(trunk, (channels,), 2048, None, centre=True)
 
 
-def resnet(name: str, first: nn.Conv2d, max_pool: bool) -> nn.Module:
-    """Make torchvision's network of this name with random weights, another beginning, and no classifier.
+def resnet(name: str, first: nn.Conv2d, max_pool: bool, imagenet: bool = False) -> nn.Module:
+    """Make torchvision's network of this name with another beginning and no classifier.
 
     Args:
         name: such as ``"resnet18"``.
         first: the first convolution, to 64 channels; its weights are drawn anew, as torchvision draws those of the others.
         max_pool: keep the max-pooling that follows it.
+        imagenet: torchvision's weights from supervised training on ImageNet for all that follows; fetched the first time and
+            kept by torch. Else random weights.
+
+    Raises:
+        ReplearnError: when they cannot be fetched.
     """
     from torchvision import models
 
     network = models.get_model(name, weights=None)
+    if imagenet:
+        weights = models.get_model_weights(name)["IMAGENET1K_V1"]
+        try:
+            network.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+        except OSError as error:
+            cache = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/", 1)[-1])
+            raise ReplearnError(f"cannot fetch {weights.url}: {error}; fetch it by hand to {cache}") from error
     nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
     network.conv1, network.fc = first, nn.Identity()
     if not max_pool:
