@@ -98,7 +98,7 @@ class Settings:
     sub_batch: int = 128
     images: int | None = None
     validate: bool = False
-    partial_lr: float = 0.1
+    partial_lr: float = 0.3
     partial_encoder_lr: float = 0.02
     seen: bool = False
     drawn: int = 0

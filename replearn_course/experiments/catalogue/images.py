@@ -42,7 +42,8 @@ _PROBE_PROTOCOL = (
     "once: linear by L-BFGS on standardised features; linear as D1 by SGD with momentum, 20 epochs, batch 256, rate chosen on a "
     "tenth of the training images; k-NN with k = 200, cosine, temperature 0.07; fine-tuning of the encoder on 1 % and 10 % of "
     "the labels chosen by class, 20 epochs, batch 256, SGD with momentum at {partial_lr} for the classifier and "
-    "{partial_encoder_lr} for the encoder, cosine"
+    "{partial_encoder_lr} for the encoder, cosine. Rates of D1's recipes and of fine-tuning chosen on validation images "
+    "(benchmarks/rates.csv)"
 )
 
 _PROTOCOL = (
