@@ -91,6 +91,7 @@ class Settings:
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
+    similarity: float = 200.0
     temperature: float = 0.5
     momentum: float = 0.99
     queue: int = 4096
@@ -138,7 +139,7 @@ METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
     "vicreg": lambda s, e, p, _: methods.VICReg(
         e, p, s.variant, invariance=s.invariance, variance=s.variance, covariance=s.covariance
     ),
-    "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p),
+    "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p, similarity=s.similarity),
     "supervised": lambda s, e, _, classes: methods.Supervised(e, classes),
 }
 
