@@ -51,7 +51,8 @@ class Settings:
         without: augmentations that are taken out of the views.
         patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
             ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images.
-        components: principal components of the training images' representations that are kept; 0 for all dimensions.
+        components: principal components of the training images' representations that are kept, or as many as there are; 0 for
+            the dimensions as they are.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
@@ -226,7 +227,7 @@ def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int
         network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
     if settings.components:
         z = embed(network, _some(images, COMPONENTS_FROM))
-        network = PrincipalComponents.fit(network, z, settings.components).to(context.setting.device)
+        network = PrincipalComponents.fit(network, z, min(settings.components, *z.shape)).to(context.setting.device)
     return network
 
 
