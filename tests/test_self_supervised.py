@@ -563,19 +563,21 @@ def test_controls(name, tmp_path, tiny, monkeypatch):
     seen = []
 
     def few_labels(encoder, train, test, **rest):
-        seen.append((type(encoder).__name__, train.images.shape[-1], rest["per_class"], rest["lr"], rest["encoder_lr"]))
-        return {"partial1_top1": 0.25, "partial10_top5": 0.5}
+        (share,) = rest["shares"]
+        assert rest["lr"] == rest["encoder_lr"]
+        seen.append((type(encoder).__name__, train.images.shape[-1], rest["per_class"], share, rest["lr"]))
+        return {f"partial{share}_top1": rest["lr"]}
 
     monkeypatch.setattr(controls, "few_labels", few_labels)
     context = Context(SETTING, tiny, 0, tmp_path, False, False)
     own = find(name)
     found = controls.run(context, controls.Settings(**own.settings | {"transfer_size": 4}))
     network = name[-2:].upper()
-    assert seen == [(network, 8, None, 0.1, 0.1), (network, 4, 500, 0.1, 0.1)]
+    assert seen == [(network, *size, *share) for size in ((8, None), (4, 500)) for share in (("1", 0.3), ("10", 0.1))]
     assert found["metrics"].keys() <= {metric.name for metric in own.metrics}
-    assert found["metrics"]["transfer_partial10_top5"] == 0.5
+    assert (found["metrics"]["partial1_top1"], found["metrics"]["transfer_partial10_top1"]) == (0.3, 0.1)
     assert controls.run(context, controls.Settings(**own.settings)) == found
-    assert len(seen) == 2  # kept, not measured again
+    assert len(seen) == 4  # kept, not measured again
 
 
 # -- a collapse while training -----------------------------------------------------------------------------------------

@@ -27,11 +27,14 @@ class Settings:
     """The protocol is that of :func:`~replearn_course.experiments.evaluation.few_labels`, with one rate for all weights.
 
     Attributes:
+        lr1: the rate on 1 % of the labels: a few steps from nothing, which have to go far.
+        lr10: on 10 %.
         transfer: the other dataset, its images brought to a side of ``transfer_size``; 0 for their own.
     """
 
     encoder: str = "n1"
-    lr: float = 0.1
+    lr1: float = 0.3
+    lr10: float = 0.1
     transfer: str = "tiny-imagenet"
     transfer_size: int = 0
 
@@ -49,9 +52,11 @@ def _from_scratch(
 ) -> dict[str, float]:
     torch.manual_seed(context.seed)
     network = encoder(settings.encoder, data.published.images.shape[1]).to(context.setting.device)
-    how: dict[str, Any] = {"seed": context.seed, "setting": context.setting, "say": context.say}
-    rates = {"lr": settings.lr, "encoder_lr": settings.lr}
-    return few_labels(network, data.published, data.test, per_class=per_class, **rates, **how)
+    how: dict[str, Any] = {"seed": context.seed, "setting": context.setting, "say": context.say, "per_class": per_class}
+    found: dict[str, float] = {}
+    for share, lr in (("1", settings.lr1), ("10", settings.lr10)):
+        found |= few_labels(network, data.published, data.test, shares=[share], lr=lr, encoder_lr=lr, **how)
+    return found
 
 
 def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str, Figure]]:
