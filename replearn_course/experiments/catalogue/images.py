@@ -186,8 +186,8 @@ def _control(network: str) -> Experiment:
         protocol=(
             "a new encoder {encoder} with a linear classifier, 1 % and 10 % of the labels chosen by class, 20 epochs, batch 256, "
             "SGD with momentum, {lr1} on 1 % and {lr10} on 10 % (chosen on validation images of CIFAR-10 with N1, "
-            "benchmarks/rates.csv), cosine, last epoch, images as they are; Tiny ImageNet with a side of {transfer_size} pixels (0: "
-            "its own 64); test set used once"
+            "benchmarks/rates.csv), cosine, last epoch, images as they are; Tiny ImageNet at {transfer_size} pixels (0: its "
+            "own 64); test set used once"
         ),
     )
 
