@@ -32,7 +32,7 @@ TRAININGS = {"vicreg-n1": (3, ("2e-4", "3e-4", "1e-3", "3e-3")), "supervised-n1"
 #: Of the classifier and of the encoder.
 FINE_TUNINGS = {
     "VICReg, 3 epochs": tuple(product((0.1, 0.3, 1.0), (0.02, 0.05))),
-    "from scratch": ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3)),
+    "from scratch": ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3), (1.0, 1.0)),
 }
 
 

@@ -30,9 +30,9 @@ from replearn_course.checks import check
 # - multiply its values by one factor, drawn uniformly from $1 - s$ to $1 + s$, where $s$ is `strength`;
 # - cut the result to the range from 0 to 1, in which images live.
 #
-# Every view of every image has a draw of its own. One draw for the whole batch would teach less: the images would
-# still differ from each other just as before. All chance comes from `generator`, and the images that come in stay as
-# they are.
+# Every view of every image has draws of its own, and mirroring and brightness are independent. One draw for the whole
+# batch would teach less: the images would still differ from each other just as before. All chance comes from
+# `generator`, and the images that come in stay as they are.
 #
 # A tiny case: an image of one row with the values 0.2 and 0.6, and $s = 0.5$. Mirrored and with the factor 1.5 it is
 # 0.9 and 0.3; with the factor 1.5 and not mirrored it is 0.3 and 0.9. A value of 0.8 would become 1.2, cut to 1.
@@ -109,8 +109,8 @@ check("ch08.momentum_update", momentum_update)
 # Draw `n` boxes inside a square image of `size` × `size` pixels:
 #
 # - the area of a box is a share of the image, uniform between the two values of `area`;
-# - its ratio, width over height, is drawn so that its *logarithm* is uniform between those of the two values of
-#   `ratio`. Twice as wide and twice as high are then equally probable;
+# - its ratio, width over height, is independent of the area, and drawn so that its *logarithm* is uniform between those
+#   of the two values of `ratio`. Twice as wide and twice as high are then equally probable;
 # - a side that would be longer than the image is cut to `size`;
 # - all places where the box lies inside the image are equally probable: top and left are uniform and independent.
 #

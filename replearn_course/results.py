@@ -91,13 +91,18 @@ def results_below(folder: Path | str) -> list[dict[str, Any]]:
     return [row for file in sorted(Path(folder).rglob("result.json")) for row in _rows(file)]
 
 
-def load_result(experiment: str, scale: str = "full") -> dict[str, Any]:
+def load_result(experiment: str, scale: str | None = None) -> dict[str, Any]:
     """The ledger's file of an experiment, whole: settings, machine, metrics of each seed, tables.
+
+    Args:
+        experiment: its name.
+        scale: by default the largest that the ledger has.
 
     Raises:
         ReplearnError: when the ledger has none.
     """
-    return read_json(_file(experiment, scale))
+    there = [s for s in ("full", "cpu") if _file(experiment, s).exists()]
+    return read_json(_file(experiment, scale or [*there, "full"][0]))
 
 
 def record(result: dict[str, Any]) -> Path:
@@ -193,12 +198,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def measured(experiment: str, scale: str = "full", leave_out: str | tuple[str, ...] = ()) -> HTML:
+def measured(experiment: str, scale: str | None = None, leave_out: str | tuple[str, ...] = ()) -> HTML:
     """A chapter's table of a run in the ledger: claimed beside measured, and below it how the numbers came about.
 
     Args:
         experiment: its name.
-        scale: of the run.
+        scale: of the run; by default the largest that the ledger has.
         leave_out: metrics whose title begins with this, or one of these, are not shown.
 
     Raises:
@@ -223,7 +228,7 @@ def measured(experiment: str, scale: str = "full", leave_out: str | tuple[str, .
 def compared(
     experiments: Mapping[str, str] | Sequence[str],
     metrics: Mapping[str, str],
-    scale: str = "full",
+    scale: str | None = None,
     *,
     transposed: bool = False,
 ) -> HTML:
@@ -234,7 +239,7 @@ def compared(
     Args:
         experiments: their names; or a mapping from name to what the table calls it.
         metrics: from the name of a metric to the heading of its column, which names the unit.
-        scale: of all runs.
+        scale: of all runs; by default of each the largest that the ledger has.
         transposed: a column for each run and a row for each metric instead.
 
     Raises:
@@ -251,8 +256,18 @@ def compared(
     counts = sorted({run["seeds"] for run in runs})
     seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds, mean ± standard deviation")
     unique = lambda key: dict.fromkeys(str(run[key]) for run in runs)  # noqa: E731
-    where = (*unique("data"), f"scale {scale}", seeds, *unique("device"), *unique("precision"))
+    where = (*unique("data"), _scales(titles, runs), seeds, *unique("device"), *unique("precision"))
     return html_table(*lines, below=f"{' · '.join(where)}.")
+
+
+def _scales(titles: Mapping[str, str], runs: Sequence[dict[str, Any]]) -> str:
+    """The scale of all runs; where they differ, which has which."""
+    of: dict[str, list[str]] = {}
+    for title, run in zip(titles.values(), runs, strict=True):
+        of.setdefault(run["scale"], []).append(title)
+    return ", ".join(
+        f"scale {scale}" + (f" ({'; '.join(those)})" if len(of) > 1 else "") for scale, those in of.items()
+    )
 
 
 def _bare(metric: dict[str, Any] | None) -> str:

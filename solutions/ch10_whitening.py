@@ -81,8 +81,9 @@ check("ch10.sub_batches", sub_batches)
 # \left\| \frac{z_{in}}{\|z_{in}\|} - \frac{z_{jn}}{\|z_{jn}\|} \right\|^2.$$
 #
 # For unit vectors the squared distance is $2 - 2 \cos$: from 0 to 4. All views get a gradient. An embedding of zeros
-# has no direction and stays 0, with a finite gradient. There are $V (V - 1) / 2$ pairs, so do without a loop over them:
-# the squared distances of all pairs add up to $V$ times those of the views from their mean.
+# has no direction and stays 0, at the squared distance 1 from each unit vector, with a finite gradient. There are
+# $V (V - 1) / 2$ pairs, so do without a loop over them: the squared distances of all pairs add up to $V$ times those of
+# the views from their mean.
 #
 # A tiny case: one image with the three views $(2, 0)$, $(5, 0)$ and $(0, 1)$. The distances of the directions are 0, 2
 # and 2 after squaring, and the loss is $4/3$.

@@ -28,8 +28,8 @@ from replearn_course.checks import check
 # images that are right.
 #
 # Mind what this says of ties. A classifier that gives every class the same logit knows nothing: no class is larger than
-# another, and its accuracy is 0, not 1, and not as `topk` happens to break the tie. The same holds for a network that
-# diverged, whose logits are all NaN: no comparison with NaN is true.
+# another, and for every $k < C$ its accuracy is 0, not 1, and not as `topk` happens to break the tie. The same holds for
+# a network that diverged, whose logits are all NaN: no comparison with NaN is true.
 #
 # A tiny case with three classes: the logits $(5, 1, 3)$ of an image of class 2 and $(0, 4, 2)$ of one of class 0. The first
 # image's own logit 3 is larger than one other, the second's 0 than none. For $k = 2$ one other is needed: the accuracy is
@@ -185,10 +185,10 @@ check("ch12.frozen_features", frozen_features)
 # head needs large steps, and the encoder small ones, or the first gradients of a head that knows nothing spoil it. An
 # optimiser of torch takes parameters in groups, a list of dicts such as `{"params": [...], "lr": 0.1}`.
 #
-# Make the list for a `model` whose part `head` is new: every parameter of the model is in exactly one group, those of the
-# head with the rate `head_lr`, all others with `encoder_lr`. A weight that the head shares with the rest of the
-# model (a tied weight) belongs to the head. What the head is called inside the model, and how the names of other parts
-# begin, must not matter.
+# Make the list for a `model` whose part `head` is new: every parameter of the model, frozen or not, is in exactly one
+# group, those of the head with the rate `head_lr`, all others with `encoder_lr`. A weight that the head shares with the
+# rest of the model (a tied weight) belongs to the head. What the head is called inside the model, and how the names of
+# other parts begin, must not matter.
 #
 # A tiny case: of `model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))` the second layer is the head. Two parameters
 # are in the group with `encoder_lr`, a weight and a bias, and two in the group with `head_lr`.
@@ -237,8 +237,8 @@ check("ch12.fine_tuning_groups", fine_tuning_groups)
 #
 # - An image that is twice in the test set, and not in the training set, was not seen before.
 # - Images with equal sums, or with the same pixels in another order, are different images.
-# - 50,000 training images against 10,000 test images are 500 million pairs: no table of pairs, of any kind. A Python loop
-#   over the images is fine.
+# - 50,000 training images against 10,000 test images are 500 million pairs: no table of pairs, of any kind, and no loop
+#   that compares every pair: that takes many minutes, and a set takes seconds. A Python loop over the images is fine.
 #
 # Near copies (a crop, another compression) go unnoticed: this finds the least that can be said.
 #
@@ -281,26 +281,26 @@ check("ch12.seen_before", seen_before)
 # ## 6. `mcnemar` (hard)
 #
 # One encoder has 90.3 %, another 90.0 %, on the same 10,000 test images. Is the first better, or did chance decide? Both
-# saw the same images, so the images that both got right, or both wrong, say nothing. Let $a$ be the number of images that
-# only the first got right, and $b$ the number that only the second did. If both are equally good, each of these $n = a + b$
+# saw the same images, so the images that both got right, or both wrong, say nothing. Let $b$ be the number of images that
+# only the first got right, and $c$ the number that only the second did. If both are equally good, each of these $n = b + c$
 # images is a toss of a coin. McNemar's exact test asks how probable a split as uneven as this one is, or more so, to
 # either side:
 #
-# $$p = \min\left(1,\ 2 \sum_{k=0}^{\min(a, b)} \binom{n}{k} 2^{-n}\right).$$
+# $$p = \min\left(1,\ 2 \sum_{k=0}^{\min(b, c)} \binom{n}{k} 2^{-n}\right).$$
 #
-# With 600 images in dispute, $a = 315$ and $b = 285$ are the 0.3 points above, and $p = 0.24$: such a difference comes
+# With 600 images in dispute, $b = 315$ and $c = 285$ are the 0.3 points above, and $p = 0.24$: such a difference comes
 # about by chance in one comparison out of four. (It says nothing about another seed of the training: that takes
 # several runs.)
 #
 # - The two networks may be exchanged: $p$ stays the same.
-# - With $a = b$ the two tails overlap, and $p$ is 1, not more. Without any image in dispute it is 1 too.
+# - With $b = c$ the two tails overlap, and $p$ is 1, not more. Without any image in dispute it is 1 too.
 # - Thousands of images may be in dispute, though $2^{-n}$ is 0 in floating point from $n = 1075$ on.
 #
-# A tiny case: $a = 4$ and $b = 1$, so $n = 5$. The sum is $(1 + 5) / 32$, and $p = 2 \cdot 6 / 32 = 0.375$.
+# A tiny case: $b = 4$ and $c = 1$, so $n = 5$. The sum is $(1 + 5) / 32$, and $p = 2 \cdot 6 / 32 = 0.375$.
 
 # %% [markdown] tags=["hints"]
-# - `(right_a & ~right_b).sum()` is $a$. Make it a Python number with `int`.
-# - The sum runs up to the smaller of $a$ and $b$, the rarer outcome, whichever of the two networks that is.
+# - `(right_a & ~right_b).sum()`, the first network right and the second wrong, is $b$. Make it a Python number with `int`.
+# - The sum runs up to the smaller of $b$ and $c$, the rarer outcome, whichever of the two networks that is.
 # - Python's integers have no largest value. Add up `math.comb(n, k)` as integers, and divide by `2**n`, an integer too,
 #   only at the end.
 
@@ -322,9 +322,9 @@ def mcnemar(right_a: Tensor, right_b: Tensor) -> float:
     0.375
     """
     # BEGIN SOLUTION
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    n = only_a + only_b
-    rarer = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))  # of 2**n outcomes
+    b, c = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    n = b + c
+    rarer = sum(math.comb(n, k) for k in range(min(b, c) + 1))  # of 2**n outcomes
     return min(1.0, 2 * rarer / 2**n)
     # END SOLUTION
 

@@ -269,6 +269,16 @@ def test_other_right_answers_of_chapters_11_and_12_pass():
             raise ValueError("a class without images")
         return torch.cat([m[: round(fraction * len(m))] for m in members]).sort().values
 
+    def label_fraction_rounding_half_up(labels, fraction, generator):
+        chosen = []
+        for c in labels.unique():
+            members = (labels == c).nonzero()[:, 0]
+            count = int(fraction * len(members) + 0.5)
+            if count == 0:
+                raise ValueError("a class without images")
+            chosen.append(members[torch.randperm(len(members), generator=generator)[:count]])
+        return torch.cat(chosen)
+
     def frozen_features(encoder, images):
         return copy.deepcopy(encoder).eval()(images).detach()
 
@@ -292,6 +302,7 @@ def test_other_right_answers_of_chapters_11_and_12_pass():
     assert check("ch11.coding_rate", coding_rate)
     assert check("ch11.embedding_at_the_floor", embedding_at_the_floor)
     assert check("ch12.label_fraction", label_fraction)
+    assert check("ch12.label_fraction", label_fraction_rounding_half_up)
     assert check("ch12.frozen_features", frozen_features)
     assert check("ch12.fine_tuning_groups", fine_tuning_groups)
     assert check("ch12.seen_before", seen_before)

@@ -139,6 +139,13 @@ def w_mse_of_each_view_with_all(z):
     return total / (len(z) * (len(z) - 1) * z.shape[1])
 
 
+def w_mse_of_each_view_with_those_before(z):  # a loop over the views
+    unit, total = normalize(z, dim=2), 0
+    for i in range(1, len(unit)):
+        total = total + (unit[:i] - unit[i]).square().sum(2).sum(0).mean() * 2 / len(z)
+    return total / (len(z) - 1)
+
+
 def whitening_matrix(v):
     if len(v) <= v.shape[1]:
         raise ValueError("too few")
@@ -175,6 +182,7 @@ def zca_matrix(v):
         ("ch10.sub_batches", sub_batches),
         ("ch10.w_mse", w_mse),
         ("ch10.w_mse", w_mse_of_each_view_with_all),
+        ("ch10.w_mse", w_mse_of_each_view_with_those_before),
         ("ch10.whitening_matrix", whitening_matrix),
         ("ch10.whiten", whiten),
         ("ch10.zca_matrix", zca_matrix),

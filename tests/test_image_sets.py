@@ -413,3 +413,30 @@ def test_the_real_tiny_imagenet():
     with Image.open(path / name) as picture:
         pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
     assert (splits.test.images == pixels).flatten(1).all(dim=1).any()
+
+
+# -- smaller images ----------------------------------------------------------------------------------------------------
+
+
+def test_resized_images_are_means_over_areas():
+    images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
+    one = ImageSet("some", images, torch.tensor([0, 1]), ("a", "b"))
+    small = one.resized(2)
+    assert small.name == "some at 2 × 2"
+    for n, c, i, j in ((0, 0, 0, 0), (1, 2, 1, 0), (0, 1, 1, 1)):
+        mean = images[n, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].float().mean().item()
+        assert abs(small.images[n, c, i, j].item() - mean) <= 0.5
+    assert torch.equal(one.resized(4).images, images)
+    assert torch.equal(small.labels, one.labels)
+    with pytest.raises(ReplearnError, match="size: expected 1 or more pixels, got 0"):
+        one.resized(0)
+
+
+def test_resized_splits_are_the_same_splits():
+    published = numbered(torch.arange(2).repeat(50))
+    splits = Splits.of(published, published)
+    splits.train  # noqa: B018  # computed, and not to be kept by the smaller ones
+    small = splits.resized(1)
+    assert [len(part) for part in (small.train, small.validation, small.test)] == [90, 10, 100]
+    assert torch.equal(small.validation.labels, splits.validation.labels)
+    assert {part.images.shape[-1] for part in (small.train, small.validation, small.test)} == {1}

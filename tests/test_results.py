@@ -75,7 +75,12 @@ def test_record_and_read_back(empty):
         record({**RESULT, "seeds": 4})
     assert load_result("toy", "cpu")["seeds"] == 5
     with pytest.raises(ReplearnError, match="cannot read .*toy-full.json"):
-        load_result("toy")
+        load_result("toy", "full")
+    assert load_result("toy")["scale"] == "cpu"  # the largest that there is
+    record({**RESULT, "scale": "full"})
+    assert load_result("toy")["scale"] == "full"
+    with pytest.raises(ReplearnError, match="cannot read .*other-full.json"):
+        load_result("other")
 
 
 def test_runs_are_found_below_folders(empty):
@@ -183,3 +188,5 @@ def test_runs_side_by_side(empty):
     assert "1 seed ·" in compared(["two"], metrics, "cpu").data
     with pytest.raises(ReplearnError, match="cannot read .*three-cpu.json"):
         compared(["one", "three"], metrics, "cpu")
+    record({**load_result("one"), "scale": "full"})
+    assert "scale full (First), scale cpu (two) ·" in compared({"one": "First", "two": "two"}, metrics).data

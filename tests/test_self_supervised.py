@@ -15,7 +15,7 @@ from replearn_course import methods
 from replearn_course.cli import app
 from replearn_course.data import ImageSet, Splits, ViewBatches
 from replearn_course.errors import ReplearnError
-from replearn_course.experiments import EXPERIMENTS, ablations, evaluation, find, runner, self_supervised
+from replearn_course.experiments import EXPERIMENTS, ablations, controls, evaluation, find, runner, self_supervised
 from replearn_course.experiments import suspects as suspects_
 from replearn_course.experiments.catalogue import images as catalogue
 from replearn_course.experiments.runner import Context, Interrupted
@@ -555,6 +555,29 @@ def test_floors(tmp_path):
     sizes = {name.removesuffix("_dimensions"): n for name, n in found.items() if name.endswith("_dimensions")}
     assert sizes == {"pixels": 192, "pca": 6, "untrained_n1": 256, "kmeans": 20}
     assert min(found["pixels"], found["pca"]) > 0.6  # classes differ in brightness, which patches are normalised for
+
+
+@pytest.mark.parametrize("name", ["controls-n1", "controls-n2"])
+def test_controls(name, tmp_path, tiny, monkeypatch):
+    """The numbers are those of a new encoder, on both datasets, at the catalogue's size."""
+    seen = []
+
+    def few_labels(encoder, train, test, **rest):
+        (share,) = rest["shares"]
+        assert rest["lr"] == rest["encoder_lr"]
+        seen.append((type(encoder).__name__, train.images.shape[-1], rest["per_class"], share, rest["lr"]))
+        return {f"partial{share}_top1": rest["lr"]}
+
+    monkeypatch.setattr(controls, "few_labels", few_labels)
+    context = Context(SETTING, tiny, 0, tmp_path, False, False)
+    own = find(name)
+    found = controls.run(context, controls.Settings(**own.settings | {"transfer_size": 4}))
+    network = name[-2:].upper()
+    assert seen == [(network, *size, *share) for size in ((8, None), (4, 500)) for share in (("1", 0.3), ("10", 0.1))]
+    assert found["metrics"].keys() <= {metric.name for metric in own.metrics}
+    assert (found["metrics"]["partial1_top1"], found["metrics"]["transfer_partial10_top1"]) == (0.3, 0.1)
+    assert controls.run(context, controls.Settings(**own.settings)) == found
+    assert len(seen) == 4  # kept, not measured again
 
 
 # -- a collapse while training -----------------------------------------------------------------------------------------

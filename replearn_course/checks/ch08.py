@@ -136,6 +136,12 @@ def how_often_and_how_far(student: Student) -> None:
             f"{float(factor.mean()):.3f}; expected uniform from {1 - _STRENGTH} to {1 + _STRENGTH}",
             hint,
         )
+    with_mirror, without = float(factor[mirrored > 0].mean()), float(factor[mirrored == 0].mean())
+    if abs(with_mirror - without) > 0.1:
+        raise Wrong(
+            f"the mean factor of the mirrored views is {with_mirror:.3f}, that of the others {without:.3f}",
+            "mirroring and brightness share a draw: each has its own",
+        )
 
 
 def _gap(samples: Tensor, distribution: Callable[[Tensor], Tensor]) -> float:
@@ -218,11 +224,17 @@ def a_step_toward_the_query_encoder(student: Student) -> None:
 
 @checks("ch08.momentum_update", hint="whole numbers, such as a count of batches, are copied from the query encoder")
 def whole_numbers_are_copied(student: Student) -> None:
-    got = _update(student, *_encoders())["batches"]
+    key, query = _encoders()
+    got = _update(student, key, query)["batches"]
     kept = "the count is that of the key encoder: copy the query encoder's"
     expect(got, torch.tensor(50), {kept: torch.tensor(40)})
     if not (isinstance(got, Tensor) and got.dtype == torch.int64):
         raise Wrong(f"expected an integer tensor, got {got.dtype if isinstance(got, Tensor) else type(got).__name__}")
+    if got.untyped_storage().data_ptr() == query["batches"].untyped_storage().data_ptr():
+        raise Wrong(
+            "batches of the result is the tensor of the query encoder itself",
+            "no copy: what the query encoder counts from now on would be counted here too. clone() makes a copy",
+        )
 
 
 @checks(
@@ -301,6 +313,12 @@ def ratios(student: Student) -> None:
     ratio = width / height
     low, high = _RATIO
     if _gap(ratio.log(), _uniform(math.log(low), math.log(high))) < _UNLIKE:
+        alike = float(torch.corrcoef(torch.stack([height * width, ratio.log()]))[0, 1])
+        if abs(alike) > 0.1:
+            raise Wrong(
+                f"the area and the logarithm of the ratio have the correlation {alike:.2f}",
+                "area and ratio share a draw: each has its own",
+            )
         return
     hint = ""
     if float(ratio.max() - ratio.min()) < 1e-6:
@@ -353,6 +371,14 @@ def boxes_lie_inside(student: Student) -> None:
             raise Wrong(
                 f"box {i} reaches over the image of {_SIZE} pixels: {name} {start[i]:.2f}, with a side of {side[i]:.2f}"
             )
+    _, _, height, width = _boxes(student, seed=6, area=(1.0, 1.0), ratio=(4.0, 4.0))  # 25 × 100, before the cut
+    off = ((height - 25).abs() > 1e-3) | ((width - 50).abs() > 1e-3)
+    if off.any():
+        i = int(off.nonzero()[0])
+        raise Wrong(
+            f"area=(1, 1), ratio=(4, 4): expected the height 25 and the width 50, got {height[i]:.2f} and {width[i]:.2f}",
+            "only the side that is too long is cut: the other one stays, and the ratio changes",
+        )
 
 
 @checks("ch08.crop_boxes", hint="all chance must come from the generator")
@@ -509,6 +535,7 @@ def keys_replace_the_oldest(student: Student) -> None:
             "the queue did not change: writing into an indexed copy is lost": _QUEUE,
             "only the first key was written: all B go in": torch.cat([_QUEUE[:1], keys[:1], _QUEUE[2:]]),
             "the queue grew: the new keys take the place of old ones": torch.cat([_QUEUE, keys]),
+            "these are the new keys alone: the other rows stay, also where the batch does not go round the end": keys,
         },
     )
 
@@ -540,9 +567,15 @@ def round_the_end(student: Student) -> None:
             f"expected shape {tuple(_QUEUE.shape)}, got shape {tuple(value.shape)}",
             "the queue keeps its size: the keys that do not fit begin again at row 0",
         )
-    changed = [i for i in range(5) if not value[i].equal(_QUEUE[i])]
-    if changed != [0, 1, 4]:
-        raise Wrong(f"3 keys at position 4 of 5 rows: expected new rows 4, 0 and 1, but the new rows are {changed}")
+    expect(
+        value,
+        torch.cat([_KEYS[1:], _QUEUE[2:4], _KEYS[:1]]),
+        {
+            "row 0 begins with the first key again: it takes the first of those that are left": (
+                torch.cat([_KEYS[:2], _QUEUE[2:4], _KEYS[:1]])
+            ),
+        },
+    )
 
 
 @checks("ch08.enqueue", hint="the queue holds on to the graph of its keys: enter keys.detach()")

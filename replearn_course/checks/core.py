@@ -388,18 +388,20 @@ class Cost(TorchFunctionMode):
 
     Attributes:
         operations: the number of operations with a tensor as their result.
-        bytes: the size of the largest of those tensors, by its storage, so that a broadcast view is free.
+        calls: the number of all calls, with those that return no tensor, such as torch.equal.
+        bytes: the size of the largest tensor that came back, by its storage, so that a broadcast view is free.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations, self.bytes = 0, 0
+        self.operations, self.calls, self.bytes = 0, 0, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note it."""
         out = func(*args, **(kwargs or {}))
         made = [t for t in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(t, Tensor)]
         self.operations += bool(made)
+        self.calls += 1
         self.bytes = max([self.bytes, *(t.untyped_storage().nbytes() for t in made)])
         return out
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_labels, check_tensors
@@ -63,6 +64,18 @@ class ImageSet:
         """The images at ``indices`` ``(M,)``."""
         indices = indices.to(self.images.device)
         return replace(self, name=name or self.name, images=self.images[indices], labels=self.labels[indices])
+
+    def resized(self, size: int) -> ImageSet:
+        """The images brought to ``size × size`` pixels, each the mean over its area; the name says so.
+
+        Raises:
+            ReplearnError: for a size below 1.
+        """
+        if size < 1:
+            raise ReplearnError(f"size: expected 1 or more pixels, got {size}")
+        parts = [F.interpolate(part.float(), (size, size), mode="area") for part in self.images.split(1024)]
+        images = torch.cat([part.round_().byte() for part in parts])
+        return replace(self, name=f"{self.name} at {size} × {size}", images=images)
 
     def of_classes(self, *labels: int) -> ImageSet:
         """The images whose label is one of ``labels`` (labels keep their numbers)."""
@@ -186,6 +199,10 @@ class Splits:
     def to(self, device: str) -> Splits:
         """The same splits on another device."""
         return replace(self, published=self.published.to(device), test=self.test.to(device))
+
+    def resized(self, size: int) -> Splits:
+        """The same splits of images brought to ``size × size`` pixels."""
+        return replace(self, published=self.published.resized(size), test=self.test.resized(size))
 
     def _part(self, part: slice) -> ImageSet:
         return replace(self.published, images=self.published.images[part], labels=self.published.labels[part])

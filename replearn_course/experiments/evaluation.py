@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -65,6 +65,7 @@ def few_labels(
     encoder_lr: float,
     seed: int,
     setting: Setting,
+    shares: Iterable[str] = tuple(SHARES),
     say: Callable[[str], object] = print,
 ) -> dict[str, float]:
     """Fine-tuned on 1 % and 10 % of the labels, chosen by class and seed, for 20 epochs at batch 256.
@@ -78,10 +79,12 @@ def few_labels(
         encoder_lr: of the encoder.
         seed: of the choice of labels and of fine-tuning.
         setting: device, precision, threads.
+        shares: names of those in ``SHARES``.
         say: told of a share that is left out, since it leaves a class without images.
     """
     metrics: dict[str, float] = {}
-    for name, share in SHARES.items():
+    for name in shares:
+        share = SHARES[name]
         try:
             few = train.per_class(round(share * per_class), seed) if per_class else train.fraction(share, seed)
         except ReplearnError as error:

@@ -35,7 +35,7 @@ from replearn_course.training import History, constant, make_optimizer, peak_mem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["METHODS", "Settings", "Trained", "build", "figures", "kept", "run", "train", "transforms"]
+__all__ = ["METHODS", "Settings", "Trained", "another", "build", "figures", "kept", "run", "train", "transforms"]
 
 
 WHITENED = 5_000  # images at most that the fixed first layer of a PatchNet is made from
@@ -51,7 +51,8 @@ class Settings:
         without: augmentations that are taken out of the views.
         patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
             ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images.
-        components: principal components of the training images' representations that are kept; 0 for all dimensions.
+        components: principal components of the training images' representations that are kept, or as many as there are; 0 for
+            the dimensions as they are.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
@@ -60,7 +61,7 @@ class Settings:
         seen: the test images, without their labels, are among those trained on: a slip on purpose.
         drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
-        transfer: another dataset that the encoder is probed on.
+        transfer: another dataset that the encoder is probed on, its images brought to a side of ``transfer_size``; 0 for their own.
 
     Raises:
         ReplearnError: for no epoch, epochs to report or probe that are none of the training's, or suspects without
@@ -105,6 +106,7 @@ class Settings:
     drawn: int = 0
     suspects: int = 0
     transfer: str = ""
+    transfer_size: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -226,7 +228,7 @@ def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int
         network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
     if settings.components:
         z = embed(network, _some(images, COMPONENTS_FROM))
-        network = PrincipalComponents.fit(network, z, settings.components).to(context.setting.device)
+        network = PrincipalComponents.fit(network, z, min(settings.components, *z.shape)).to(context.setting.device)
     return network
 
 
@@ -306,11 +308,17 @@ def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
     return {"x": [round(v, 1) for v in x], "y": [round(v, 1) for v in y], "labels": images.labels.tolist()}
 
 
+def another(context: Context[Any], name: str, size: int) -> Splits:
+    """Another dataset on the device, at its own size for 0."""
+    data = load(name, context.setting.scale)
+    return (data.resized(size) if size else data).to(context.setting.device)
+
+
 def _transferred(
     context: Context[Splits], settings: Settings, encoder: Representation, rates: dict[str, Any]
 ) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
-    other = load(settings.transfer, context.setting.scale).to(context.setting.device)
+    other = another(context, settings.transfer, settings.transfer_size)
     train, test = _parts(other, settings)
     found = evaluate(encoder, train, test, seed=context.seed)
     if settings.partial_lr:

@@ -116,6 +116,12 @@ def seldom_mirrored(images, strength, generator):
     return _made(images, _mirrored(d, generator, 0.2), _factor(d, strength, generator))
 
 
+@wrong(E, "how often and how far", "share a draw")
+def mirrored_and_bright_by_one_draw(images, strength, generator):
+    draw = torch.rand(_each(images), generator=generator)
+    return _made(images, draw < 0.5, 1 + strength * (2 * draw - 1))
+
+
 @wrong(E, "values stay in the range", "clamp")
 def without_clamp(images, strength, generator):
     d = _each(images)
@@ -197,6 +203,11 @@ def whole_numbers_averaged(key, query, momentum):
 @wrong(E, "whole numbers are copied", "that of the key encoder")
 def whole_numbers_kept(key, query, momentum):
     return {n: t if t.is_floating_point() else key[n].clone() for n, t in _updated(key, query, momentum).items()}
+
+
+@wrong(E, "whole numbers are copied", "no copy")
+def whole_numbers_not_cloned(key, query, momentum):
+    return {n: t if t.is_floating_point() else query[n].detach() for n, t in _updated(key, query, momentum).items()}
 
 
 @wrong(E, "no gradient", "not trained")
@@ -294,6 +305,13 @@ def ratio_squared(n, size, generator, area=AREA, ratio=RATIO):
     return _placed(*sides, size, generator)
 
 
+@wrong(E, "ratios", "share a draw")
+def area_and_ratio_by_one_draw(n, size, generator, area=AREA, ratio=RATIO):
+    draw = _rand(n, generator)
+    share = area[0] + (area[1] - area[0]) * draw
+    return _placed(*_sides(size, share, ratio[0] * (ratio[1] / ratio[0]) ** draw), size, generator)
+
+
 @wrong(E, "places", "one place")
 def central_boxes(n, size, generator, area=AREA, ratio=RATIO):
     height, width = _drawn(n, size, generator, area, ratio)
@@ -318,6 +336,14 @@ def along_the_diagonal(n, size, generator, area=AREA, ratio=RATIO):
 def sides_not_cut(n, size, generator, area=AREA, ratio=RATIO):
     share, aspect = _rand(n, generator, *area), _aspect(n, generator, ratio)
     return _placed(size * (share / aspect).sqrt(), size * (share * aspect).sqrt(), size, generator)
+
+
+@wrong(E, "boxes lie inside", "only the side that is too long")
+def shrunk_to_fit(n, size, generator, area=AREA, ratio=RATIO):
+    share, aspect = _rand(n, generator, *area), _aspect(n, generator, ratio)
+    height, width = (share / aspect).sqrt(), (share * aspect).sqrt()
+    longer = torch.maximum(height, width).clamp(min=1)
+    return _placed(size * height / longer, size * width / longer, size, generator)
 
 
 @wrong(E, "the generator draws the boxes", "generator=generator")
@@ -495,6 +521,13 @@ def written_into_a_copy(queue, position, keys):
     return queue.clone(), _next(queue, position, keys)
 
 
+@wrong(E, "keys replace the oldest", "keys alone")
+def as_if_always_round_the_end(queue, position, keys):
+    over, keys = position + len(keys) - len(queue), keys.detach()
+    fits = len(keys) - over
+    return torch.cat([keys[fits:], queue[over:position], keys[:fits]]), _next(queue, position, keys)
+
+
 @wrong(E, "where the next keys go", "did not move")
 def position_stays(queue, position, keys):
     return queue.index_copy(0, _rows(queue, position, keys), keys.detach()), position
@@ -521,6 +554,14 @@ def slice_without_a_turn(queue, position, keys):
 def keys_cut_at_the_end(queue, position, keys):
     queue, n = queue.clone(), len(queue) - position
     queue[position : position + len(keys)] = keys.detach()[:n]
+    return queue, _next(queue, position, keys)
+
+
+@wrong(E, "round the end", "first of those that are left")
+def begins_again_with_the_first_key(queue, position, keys):
+    queue, first = queue.clone(), min(len(keys), len(queue) - position)
+    queue[position : position + first] = keys[:first].detach()
+    queue[: len(keys) - first] = keys[: len(keys) - first].detach()
     return queue, _next(queue, position, keys)
 
 

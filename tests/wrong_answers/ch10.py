@@ -144,6 +144,13 @@ def divided_by_the_length(z):
     return _spread(z / z.norm(dim=2, keepdim=True)).mean() / _pairs(len(z))
 
 
+@wrong(E, "an embedding of zeros", "for unit vectors only")
+def by_cosines(z):
+    unit = _unit(z)
+    cosines = (unit.sum(0).square().sum(1) - unit.square().sum((0, 2))) / 2  # over the pairs
+    return 2 - 2 * cosines.mean() / _pairs(len(z))
+
+
 @wrong(E, "no loop over pairs", "loop")
 def loop_over_the_pairs(z):
     unit, total = _unit(z), 0
@@ -186,69 +193,75 @@ def _inverse_factor(covariance):
 @wrong(E, "whitens the vectors", "W Wᵀ = Σ⁻¹")
 def factor_of_the_inverse(v):
     _enough_vectors(v)
-    return torch.linalg.cholesky(torch.linalg.inv(_covariance(v)))
+    return torch.linalg.cholesky(torch.linalg.inv(_covariance(v))).to(v.dtype)
 
 
 @wrong(E, "whitens the vectors", "transpose of W")
 def transposed(v):
     _enough_vectors(v)
-    return _inverse_factor(_covariance(v)).T
+    return _inverse_factor(_covariance(v)).T.to(v.dtype)
 
 
 @wrong(E, "whitens the vectors", "its inverse")
 def factor_not_inverted(v):
     _enough_vectors(v)
-    return torch.linalg.cholesky(_covariance(v))
+    return torch.linalg.cholesky(_covariance(v)).to(v.dtype)
 
 
 @wrong(E, "whitens the vectors", "divisor is K")
 def divided_by_k(v):
     _enough_vectors(v)
-    return _inverse_factor(_covariance(v, len(v)))
+    return _inverse_factor(_covariance(v, len(v))).to(v.dtype)
 
 
 @wrong(E, "whitens the vectors", "mean is still in")
 def mean_left_in(v):
     _enough_vectors(v)
-    return _inverse_factor(v.double().T @ v.double() / (len(v) - 1))
+    return _inverse_factor(v.double().T @ v.double() / (len(v) - 1)).to(v.dtype)
 
 
 @wrong(E, "whitens the vectors", "correlations stay")
 def only_standardises(v):
     _enough_vectors(v)
-    return _covariance(v).diagonal().rsqrt().diag()
+    return _covariance(v).diagonal().rsqrt().diag().to(v.dtype)
 
 
 @wrong(E, "triangular", "ZCA")
 def symmetric_root(v):
     _enough_vectors(v)
     values, u = torch.linalg.eigh(_covariance(v))
-    return (u / values.sqrt()) @ u.T
+    return ((u / values.sqrt()) @ u.T).to(v.dtype)
 
 
 @wrong(E, "triangular", "another one")
 def pca(v):
     _enough_vectors(v)
     values, u = torch.linalg.eigh(_covariance(v))
-    return (u / values.sqrt()).T
+    return (u / values.sqrt()).T.to(v.dtype)
 
 
 @wrong(E, "too few vectors", "by one")
 def k_equal_to_d_allowed(v):
     if len(v) < v.shape[1]:
         raise ValueError("too few vectors")
-    return torch.linalg.pinv(torch.linalg.cholesky_ex(_covariance(v)).L)
+    return torch.linalg.pinv(torch.linalg.cholesky_ex(_covariance(v)).L).to(v.dtype)
 
 
 @wrong(E, "too few vectors", "by rounding")
 def no_question_asked(v):
-    return _inverse_factor(_covariance(v))
+    return _inverse_factor(_covariance(v)).to(v.dtype)
 
 
 @wrong(E, "too few vectors", "is enough")
 def one_vector_too_many_asked(v):
     if len(v) - 1 <= v.shape[1]:
         raise ValueError("too few vectors")
+    return _inverse_factor(_covariance(v)).to(v.dtype)
+
+
+@wrong(E, "nearly equal dimensions", "type of v")
+def left_in_float64(v):
+    _enough_vectors(v)
     return _inverse_factor(_covariance(v))
 
 

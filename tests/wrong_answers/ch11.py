@@ -462,6 +462,11 @@ def turned_around(n, copies):
     return (n - 1) ** 0.5 * _orthonormal(n).repeat(1, copies).T
 
 
+@wrong(E, "mean 0 and variance 1", "float64")
+def in_float32(n, copies):
+    return ((n - 1) ** 0.5 * _orthonormal(n)).repeat(1, copies).float()
+
+
 @wrong(E, "covariance at the floor", "above the floor")
 def standardised_chance(n, copies):
     z = torch.randn(n, copies * (n - 1), dtype=torch.float64, generator=torch.Generator().manual_seed(0))

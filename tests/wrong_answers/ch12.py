@@ -308,6 +308,12 @@ def weights_without_biases(model, head, encoder_lr, head_lr):
     return _groups(others, [p for p in head.parameters()], encoder_lr, head_lr)
 
 
+@wrong(E, "each parameter has its rate", "frozen")
+def without_the_frozen(model, head, encoder_lr, head_lr):
+    others = [p for p in _others(model, head) if p.requires_grad]
+    return _groups(others, list(head.parameters()), encoder_lr, head_lr)
+
+
 @wrong(E, "each parameter once", "leave its parameters out")
 def the_whole_model_and_the_head(model, head, encoder_lr, head_lr):
     return _groups(model.parameters(), head.parameters(), encoder_lr, head_lr)
@@ -387,9 +393,14 @@ def more_than_once_in_all(train, test):
     return (counts > 1)[number[len(train) :]]
 
 
-@wrong(E, "no table of pairs", "all pairs")
+@wrong(E, "neither table nor loop of pairs", "all pairs")
 def all_pairs(train, test):
     return (train[None] == test[:, None]).flatten(2).all(2).any(1)
+
+
+@wrong(E, "neither table nor loop of pairs", "every training image")
+def each_with_each(train, test):
+    return torch.tensor([any(torch.equal(a, b) for b in train) for a in test])
 
 
 # mcnemar
@@ -407,32 +418,32 @@ def _sum(n, up_to):
 
 @wrong(E, "a small table", "one-sided")
 def one_sided(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return _sum(a + b, min(a, b))
+    b, c = _only(right_a, right_b)
+    return _sum(b + c, min(b, c))
 
 
 @wrong(E, "a small table", "just this split")
 def this_split_alone(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * math.comb(a + b, a) / 2 ** (a + b))
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * math.comb(b + c, b) / 2 ** (b + c))
 
 
 @wrong(E, "a small table", "included")
 def split_left_out(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * _sum(a + b, min(a, b) - 1)) if a != b else 1.0
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * _sum(b + c, min(b, c) - 1)) if b != c else 1.0
 
 
 @wrong(E, "a small table", "normal distribution")
 def normal_approximation(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return math.erfc(abs(a - b) / math.sqrt(2 * max(a + b, 1)))
+    b, c = _only(right_a, right_b)
+    return math.erfc(abs(b - c) / math.sqrt(2 * max(b + c, 1)))
 
 
 @wrong(E, "a small table", "continuity")
 def with_continuity_correction(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return math.erfc(max(abs(a - b) - 1, 0) / math.sqrt(2 * max(a + b, 1)))
+    b, c = _only(right_a, right_b)
+    return math.erfc(max(abs(b - c) - 1, 0) / math.sqrt(2 * max(b + c, 1)))
 
 
 @wrong(E, "a small table", "image by image")
@@ -444,35 +455,35 @@ def unpaired(right_a, right_b):
 
 @wrong(E, "a small table", "tosses too")
 def all_images_are_tosses(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * _sum(len(right_a), min(a, b)))
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * _sum(len(right_a), min(b, c)))
 
 
 @wrong(E, "a small table", "more frequent")
 def sum_up_to_the_larger(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * _sum(a + b, max(a, b)))
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * _sum(b + c, max(b, c)))
 
 
 @wrong(E, "either network may be better", "exchanged")
 def the_second_is_the_worse(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * _sum(a + b, b))
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * _sum(b + c, c))
 
 
 @wrong(E, "as many wins as losses", "at most 1")
 def more_than_1(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return 2 * _sum(a + b, min(a, b)) if a + b else 1.0
+    b, c = _only(right_a, right_b)
+    return 2 * _sum(b + c, min(b, c)) if b + c else 1.0
 
 
 @wrong(E, "no image in dispute", "nothing speaks")
 def nothing_in_dispute_is_certain(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * _sum(a + b, min(a, b))) if a + b else 0.0
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * _sum(b + c, min(b, c))) if b + c else 0.0
 
 
 @wrong(E, "thousands of images in dispute", "integers")
 def in_floating_point(right_a, right_b):
-    a, b = _only(right_a, right_b)
-    return min(1.0, 2 * sum(math.comb(a + b, k) * 0.5 ** (a + b) for k in range(min(a, b) + 1)))
+    b, c = _only(right_a, right_b)
+    return min(1.0, 2 * sum(math.comb(b + c, k) * 0.5 ** (b + c) for k in range(min(b, c) + 1)))
