@@ -50,8 +50,9 @@ _PROTOCOL = (
     "{method}, encoder {encoder}, projector {projector}, {n_views} views {views}, batch {batch_size}, {optimizer} {lr}, schedule "
     "{schedule}, weight decay {weight_decay}, {epochs} epochs (probed after {reported}; 0: the last). "
     + _PROBE_PROTOCOL
-    + "; {transfer} with a side of {transfer_size} pixels (0: its own)"
 )
+
+_D1_PROTOCOL = _PROTOCOL + "; {transfer} with a side of {transfer_size} pixels (0: its own)"
 
 _PATCH_PROTOCOL = (
     "{method}, encoder {encoder} of patches of {patch} pixels, projector {projector}, {n_views} patches of an image in a step, "
@@ -77,17 +78,10 @@ _SCALES: dict[str, dict[str, Any]] = {
 #: On a CPU an epoch of VICReg with N2 takes seven minutes: as many as fit into an hour, and small images for Tiny ImageNet.
 _SMALL = {"transfer_size": 32}
 _N2_SCALES: dict[str, dict[str, dict[str, Any]]] = {
-    "vicreg": {"cpu": {"epochs": 8, "reported": 0, "probed": "2 4", "suspects": 4, **_SMALL}},
-    "supervised": {"cpu": {"epochs": 10, **_SMALL}},
-    "controls": {"cpu": _SMALL, "smoke": _SMALL},
+    "vicreg": _SCALES | {"cpu": {"epochs": 8, "reported": 0, "probed": "2 4", "suspects": 4, **_SMALL}},
+    "supervised": _SCALES | {"cpu": {"epochs": 10, **_SMALL}},
+    "controls": {"smoke": _SMALL, "cpu": _SMALL},
 }
-
-
-def _scales(what: str, network: str) -> dict[str, dict[str, Any]]:
-    """Of an experiment with one of D1's networks."""
-    own = _N2_SCALES[what] if network == "n2" else {}
-    return own if what == "controls" else _SCALES | own
-
 
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "simclr": ("SimCLR: contrastive learning within a batch", 8, {"projector": "simclr"}),
@@ -163,8 +157,8 @@ def _of_d1(method: str, network: str) -> Experiment:
             "drawn": 1000,
             **settings,
         },
-        scales=_scales(method, network),
-        protocol=_PROTOCOL,
+        scales=_N2_SCALES[method] if network == "n2" else _SCALES,
+        protocol=_D1_PROTOCOL,
     )
 
 
@@ -182,7 +176,7 @@ def _control(network: str) -> Experiment:
         data="cifar10",
         metrics=(*shares, *(Metric(f"transfer_{m.name}", f"Tiny ImageNet: {m.title}", m.unit) for m in shares)),
         settings={"encoder": network},
-        scales=_scales("controls", network),
+        scales=_N2_SCALES["controls"] if network == "n2" else {},
         protocol=(
             "a new encoder {encoder} with a linear classifier, 1 % and 10 % of the labels chosen by class, 20 epochs, batch 256, "
             "SGD with momentum, {lr1} on 1 % and {lr10} on 10 % (chosen on validation images of CIFAR-10 with N1, "
