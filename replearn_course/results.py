@@ -173,7 +173,7 @@ def headings(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     of_runs: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
-        where = " · ".join((row["experiment"], row["data"], f"scale {row['scale']}", seeds))
+        where = " · ".join((row["experiment"], f"scale {row['scale']}", seeds)) + f"\n{row['data']}"
         of_runs.setdefault(f"{where}\n{row['device']} · {row['source']}", []).append(row)
     return of_runs
 

@@ -37,7 +37,7 @@ def test_show_is_of_this_run_alone(runs):
 
 def test_results_name_each_run_and_fit_a_terminal(runs, tmp_path):
     text = replearn("results", "--runs", runs)
-    assert "mnist-triplet-2d · scikit-learn digits (stand-in for MNIST) · scale smoke · 1 seed" in text
+    assert "mnist-triplet-2d · scale smoke · 1 seed\nscikit-learn digits (stand-in for MNIST)\n" in text
     assert "TFLOP" in text
     assert max(map(len, replearn("results", "--runs", tmp_path).splitlines())) <= 80  # those of the ledger
     rows = json.loads(replearn("results", "mnist-triplet-2d", "--runs", runs, "--json"))

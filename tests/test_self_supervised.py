@@ -22,7 +22,7 @@ from replearn_course.experiments.runner import Context, Interrupted
 from replearn_course.experiments.self_supervised import Settings
 from replearn_course.files import load_checkpoint, load_weights, read_json
 from replearn_course.networks import Encoder, Representation, projector
-from replearn_course.probes import FineTuned
+from replearn_course.probes import FineTuned, embed
 from replearn_course.results import claim, table
 from replearn_course.training import fit
 
@@ -576,8 +576,36 @@ def test_controls(name, tmp_path, tiny, monkeypatch):
     assert seen == [(network, *size, *share) for size in ((8, None), (4, 500)) for share in (("1", 0.3), ("10", 0.1))]
     assert found["metrics"].keys() <= {metric.name for metric in own.metrics}
     assert (found["metrics"]["partial1_top1"], found["metrics"]["transfer_partial10_top1"]) == (0.3, 0.1)
-    assert controls.run(context, controls.Settings(**own.settings)) == found
+    assert found["other_data"] == [f"{tiny.name} at 4 × 4"]
+    assert controls.run(context, controls.Settings(**own.settings))["metrics"] == found["metrics"]
     assert len(seen) == 4  # kept, not measured again
+
+
+def test_a_result_names_all_data_that_it_is_of(tmp_path, tiny, no_figures):
+    """The copy of another dataset may be partial, which its name says."""
+    quick = {"epochs": "1", "drawn": "0", "partial_lr": "0"}
+    both = run(
+        "supervised-n1", tmp_path / "both", overrides=quick | {"transfer": "tiny-imagenet", "transfer_size": "16"}
+    )
+    assert both["data"] == f"{tiny.name}; {tiny.name} at 16 × 16"
+    assert run("supervised-n1", tmp_path / "one", overrides=quick)["data"] == tiny.name
+
+
+def test_components_are_of_the_training_images(tmp_path, tiny):
+    """Also where test images are drawn: no representation may depend on what it is tested on."""
+    own = settings_of("short-run", components=3, probed="", drawn=0)
+    measured(tmp_path / "seed", own, tiny)
+    context = Context(SETTING, tiny, 0, tmp_path / "seed", False, False)
+    network = self_supervised.kept(context, own, tiny.published, own.at)
+    z = embed(network, tiny.published.images)
+    assert z.shape[1] == 3
+    assert z.mean(dim=0).abs().max() < 1e-3 * z.std(dim=0).max()
+    seen = []
+    keep = self_supervised.kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_supervised, "kept", lambda *given: seen.append(given[2]) or keep(*given))
+        list(self_supervised.figures(context, own))
+    assert [part is tiny.published for part in seen] == [True]
 
 
 # -- a collapse while training -----------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     other = another(context, settings.transfer, settings.transfer_size)
     metrics = context.once("partial", lambda: _from_scratch(context, settings, context.data, None))
     there = context.once("transfer", lambda: _from_scratch(context, settings, other, PUBLISHED_PER_CLASS))
-    return {"metrics": metrics | {f"transfer_{name}": value for name, value in there.items()}}
+    metrics |= {f"transfer_{name}": value for name, value in there.items()}
+    return {"metrics": metrics, "other_data": [other.name]}
 
 
 def _from_scratch(

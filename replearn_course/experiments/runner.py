@@ -206,7 +206,7 @@ def run(
         _save_figure(folder / "figures" / f"{stem}.png", figure)
     text = table([{**metric, "document": experiment.document} for metric in result["metrics"]])
     of_seeds = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "1 seed"
-    note = f"{data.name}, scale {setting.scale}, {of_seeds}"
+    note = f"{result['data']}, scale {setting.scale}, {of_seeds}"
     atomic_write(folder / "report.txt", f"{experiment.title}\n{note}\n\n{text}\n\n{result['protocol']}\n")
     write_json(folder / "result.json", result)
     say(f"\n{experiment.title}\n{note}\n\n{text}\n\nfigures, weights and this table: {folder}")
@@ -292,8 +292,10 @@ def _result(
                 "claimed": stated["value"] if stated else None,
             }
         )
+    others = [name for outcome in outcomes for name in outcome.get("other_data", ())]
     return {
         **described,
+        "data": "; ".join(dict.fromkeys([described["data"], *others])),
         "title": experiment.title,
         "document": experiment.document,
         "chapter": experiment.chapter,

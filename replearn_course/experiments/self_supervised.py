@@ -283,10 +283,18 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         metrics |= context.once("partial", lambda: few_labels(best, images, test, **rates, say=context.say))
     if settings.suspects:
         metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
+    others: list[str] = []
     if settings.transfer:
-        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, rates))
+        other = another(context, settings.transfer, settings.transfer_size)
+        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, other, rates))
+        others.append(other.name)
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
-    outcome: dict[str, Any] = {"metrics": metrics, "curve": curve, "history": trained.history.rows}
+    outcome: dict[str, Any] = {
+        "metrics": metrics,
+        "curve": curve,
+        "history": trained.history.rows,
+        "other_data": others,
+    }
     if settings.drawn and context.seed == 0:
         outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
     return outcome
@@ -315,10 +323,9 @@ def another(context: Context[Any], name: str, size: int) -> Splits:
 
 
 def _transferred(
-    context: Context[Splits], settings: Settings, encoder: Representation, rates: dict[str, Any]
+    context: Context[Splits], settings: Settings, encoder: Representation, other: Splits, rates: dict[str, Any]
 ) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
-    other = another(context, settings.transfer, settings.transfer_size)
     train, test = _parts(other, settings)
     found = evaluate(encoder, train, test, seed=context.seed)
     if settings.partial_lr:
