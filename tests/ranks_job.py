@@ -102,3 +102,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.save({**{kind: compute(kind) for kind in LOSSES}, "small": small_things(rank)}, f"{sys.argv[1]}-{rank}.pt")
     assert os.environ["RANK"] == str(rank)
+    dist.barrier()
+    dist.destroy_process_group()  # a process that ends with gloo's threads alive may abort
