@@ -43,6 +43,7 @@ TRIES: dict[str, dict[str, str]] = {
     "8 patches of 128 images": {"n_views": "8", "batch_size": "128", "epochs": "2"},
     "34 patches of 32 images": {"n_views": "34", "batch_size": "32", "images": "6400"},
     "34 patches of 64 images": {"n_views": "34", "images": "6400"},
+    "two layers joined, 512 principal components": {"encoder": "patch-net-joined", "components": "512"},
     "patches enlarged": {"views": "patches-enlarged"},
     "without grey": {"without": "grey"},
     "without colour jitter": {"without": "colour"},

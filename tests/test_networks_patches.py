@@ -74,13 +74,15 @@ def test_patch_net_by_hand():
     assert net(torch.rand(3, 2, 18, 11)).shape == (3, 7)
 
 
-def test_patch_net_layer_by_layer():
-    net = PatchNet((4, 6)).double().eval()
+@pytest.mark.parametrize("joined", [1, 2])
+def test_patch_net_layer_by_layer(joined):
+    net = PatchNet((4, 6), joined=joined).double().eval()
     images = pictures(200, 9).clamp(0, 1)
     net.fit_whitening(images)
     x = (images[:3] - 0.5) / 0.25
     w = whitening_filters((images - 0.5) / 0.25)
     h = nn.functional.conv2d(x, torch.cat([w, -w]), net.trunk[0].bias).relu()  # (3, 24, 8, 8)
+    means = []
     for layer in [m for m in net.modules() if isinstance(m, nn.Conv2d)][1:]:
         norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d) and m.num_features == layer.out_channels)
         norm.running_mean.normal_()
@@ -88,8 +90,10 @@ def test_patch_net_layer_by_layer():
             nn.functional.conv2d(h, layer.weight, padding=1)
         ).relu()  # the maximum after batch norm of scale 1 and ReLU
         h = h.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+        means.append(h.mean((2, 3)))
     assert h.shape == (3, 6, 2, 2)
-    assert torch.allclose(net(images[:3]), h.mean((2, 3)))
+    assert torch.allclose(net(images[:3]), torch.cat(means[-joined:], dim=1))
+    assert net.embedding_size == 6 + 4 * (joined == 2)
 
 
 def test_training_leaves_the_whitening_filters_alone():
@@ -104,6 +108,9 @@ def test_patch_net_says_what_it_cannot_take():
     for arguments in ({"widths": ()}, {"widths": (4, 0)}, {"channels": 0}, {"size": 0}):
         with pytest.raises(ReplearnError, match="widths, channels and size: expected numbers from 1 up"):
             PatchNet(**arguments)
+    for joined in (0, 3):
+        with pytest.raises(ReplearnError, match=f"joined: expected 1 to 2, the layers after the first, got {joined}"):
+            PatchNet((4, 6), joined=joined)
 
 
 # -- the mean over a grid ----------------------------------------------------------------------------------------------

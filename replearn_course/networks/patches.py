@@ -52,7 +52,7 @@ def whitening_filters(images: Tensor, size: int = 2, eps: float = 5e-4) -> Tenso
 
 
 class PatchNet(Encoder):
-    """A fixed whitening layer, then 3×3 convolutions with max-pooling, batch norm and ReLU; the embedding is the mean over places.
+    """A fixed whitening layer, then 3×3 convolutions with max-pooling, batch norm and ReLU; the embedding is a mean over places.
 
     The first layer has the ``size × size`` filters of :func:`whitening_filters` and their negatives, so that the ReLU keeps both
     signs, and learned biases. Its filters are random until :meth:`fit_whitening` has seen images, and training does not change
@@ -64,25 +64,31 @@ class PatchNet(Encoder):
         widths: channels of the later layers; the last is the embedding size.
         channels: of the images.
         size: side of the whitening filters.
+        joined: so many of the last layers make the embedding, the mean over places of each: 2 for 256 + 512 numbers.
     """
 
-    def __init__(self, widths: Sequence[int] = (64, 256, 512), *, channels: int = 3, size: int = 2) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (64, 256, 512), *, channels: int = 3, size: int = 2, joined: int = 1
+    ) -> None:
         if not widths or min(*widths, channels, size) < 1:
             got = f"{tuple(widths)}, {channels} and {size}"
             raise ReplearnError(f"widths, channels and size: expected numbers from 1 up, got {got}")
+        if not 1 <= joined <= len(widths):
+            raise ReplearnError(f"joined: expected 1 to {len(widths)}, the layers after the first, got {joined}")
         filters = 2 * channels * size**2  # each with its negative
         whitening = nn.Conv2d(channels, filters, size)  # (N, f, H', W'), H' = H − size + 1
         whitening.weight.requires_grad_(False)
-        layers: list[nn.Module] = [whitening, nn.ReLU(inplace=True)]
-        for inputs, outputs in pairwise((filters, *widths)):
-            layers += [
+        layers = [
+            nn.Sequential(
                 nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
                 nn.MaxPool2d(2),  # (N, w, H'/2, W'/2), then H'/4 …
                 nn.BatchNorm2d(outputs),
                 nn.ReLU(inplace=True),
-            ]
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # (N, d)
-        super().__init__(nn.Sequential(*layers), (channels,), widths[-1], None, centre=True)
+            )
+            for inputs, outputs in pairwise((filters, *widths))
+        ]
+        trunk = nn.Sequential(whitening, nn.ReLU(inplace=True), _LayerMeans(layers, joined))
+        super().__init__(trunk, (channels,), sum(widths[-joined:]), None, centre=True)
 
     @torch.no_grad()
     def fit_whitening(self, images: Tensor) -> None:
@@ -90,6 +96,22 @@ class PatchNet(Encoder):
         weight = next(self.trunk.parameters())  # (2 C size², C, size, size)
         filters = whitening_filters((images - 0.5) / 0.25, weight.shape[-1])
         weight.copy_(torch.cat([filters, -filters]))
+
+
+class _LayerMeans(nn.Module):
+    """The means over places of the last ``joined`` of layers that stand one on the other, side by side: ``(N, d)``."""
+
+    def __init__(self, layers: Sequence[nn.Module], joined: int) -> None:
+        super().__init__()
+        self.layers, self.first = nn.ModuleList(layers), len(layers) - joined
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = []
+        for n, layer in enumerate(self.layers):
+            x = layer(x)
+            if n >= self.first:
+                means.append(x.mean(dim=(2, 3)))
+        return torch.cat(means, dim=1)
 
 
 class PatchAverage(Representation):

@@ -16,6 +16,7 @@ __all__ = ["ENCODERS", "encoder"]
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv-net": lambda channels, size: ConvNet(128, channels=channels),
     "patch-net": lambda channels, size: PatchNet(channels=channels),
+    "patch-net-joined": lambda channels, size: PatchNet(channels=channels, joined=2),
     "n1": lambda channels, size: N1(channels=channels),
     "n2": lambda channels, size: N2(channels=channels),
     "n2-imagenet": lambda channels, size: N2(channels=channels, imagenet=True),
