@@ -11,7 +11,7 @@ import torch
 from matplotlib.image import imread
 
 from replearn_course.errors import ReplearnError
-from replearn_course.experiments import EXPERIMENTS, find, mnist_triplet
+from replearn_course.experiments import EXPERIMENTS, find, mnist_triplet, runner
 from replearn_course.experiments.runner import Interrupted, protocol, run
 from replearn_course.files import load_weights, read_csv, read_json
 from replearn_course.methods import TripletNetwork
@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
 def test_run_folder_holds_everything(whole):
     result, folder, said = whole
     found = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-    per_seed = ("last.pt", "history.csv", "model.safetensors", "metrics.json")
+    per_seed = ("last.pt", "history.csv", "model.safetensors", "metrics.json", "made-by.json")
     figures = ("loss", "active", "embeddings-train", "embeddings-test")
     assert found == {
         "settings.json",
@@ -185,6 +185,32 @@ def test_resume_finds_the_run_of_its_settings_and_trains_nothing_twice(tmp_path,
         assert run_tiny(tmp_path, resume=True, seeds=seeds, say=said.append)["seeds"] == 2
         assert "2 seeds, mean" in said[-1]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_run_that_goes_on_elsewhere_names_all_machines_and_commits(tmp_path, monkeypatch):
+    for seeds, commit, machine in ((1, "aaa", "one CPU"), (2, "bbb", "another")):
+        monkeypatch.setattr(runner, "_commit", lambda commit=commit: commit)
+        monkeypatch.setattr(runner, "machine_name", lambda _, machine=machine: machine)
+        result = run_tiny(tmp_path, seeds=seeds, resume=seeds > 1)
+    assert (result["commit"], result["device"]) == ("aaa; bbb", "one CPU; another")
+    assert [[maker["commit"] for maker in outcome["made_by"]] for outcome in result["outcomes"]] == [["aaa"], ["bbb"]]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_commit_is_that_at_the_start_of_each_seed_also_if_it_was_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_commit", lambda: "aaa")
+    train_ = mnist_triplet.run
+
+    def cut_off(context, settings):
+        monkeypatch.setattr(runner, "_commit", lambda: "bbb")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mnist_triplet, "run", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path, seeds=1)
+    monkeypatch.setattr(mnist_triplet, "run", train_)
+    assert run_tiny(tmp_path, seeds=1, resume=True)["commit"] == "aaa; bbb"
 
 
 def test_each_run_has_a_folder_of_its_own(tmp_path, monkeypatch):

@@ -19,11 +19,11 @@ import training_job
 from torch import nn
 from training_job import EPOCHS, SETTING, STEPS, images, train
 
-from replearn_course.data import PKBatches, TripletBatches
+from replearn_course.data import Compose, PKBatches, TripletBatches, ViewBatches
 from replearn_course.errors import ReplearnError
 from replearn_course.files import load_checkpoint, read_csv
-from replearn_course.methods import InBatchTripletNetwork, TripletNetwork
-from replearn_course.networks import SmallCNN
+from replearn_course.methods import InBatchTripletNetwork, MoCo, TripletNetwork
+from replearn_course.networks import SmallCNN, projector
 from replearn_course.training import History, fit, plateau, warmup_cosine
 from replearn_course.training.fit import _Loop
 
@@ -536,14 +536,24 @@ def test_validation_neither_trains_nor_drops_out():
 
 
 def test_flop_are_six_times_multiply_adds_times_images():
-    _, history = train_constant(epochs=2)
-    assert history.flop == 6 * 640 * 3 * 20 * 2  # three images a triplet, 20 triplets an epoch
     method = InBatchTripletNetwork(SmallCNN(2, image_size=8, hidden=10), "batch-hard")
     counted = TripletNetwork(method.encoder)
     optimizer = torch.optim.SGD(counted.parameters(), lr=0.1)
     history = fit(counted, TripletBatches(images(20), 8), optimizer, epochs=1, setting=SETTING, progress=False)
     multiply_adds = 64 * 9 * 16 + 16 * 9 * 16 * 32 + 32 * 4 * 10 + 10 * 2
-    assert history.flop == 6 * multiply_adds * 3 * 20
+    assert history.flop == 6 * multiply_adds * 3 * 20  # three images a triplet, 20 triplets an epoch
+
+
+def test_flop_of_what_is_not_trained_are_of_the_forward_pass_alone():
+    _, history = train_constant(epochs=2)
+    assert history.flop == 2 * 640 * 3 * 20 * 2
+    method = MoCo(SmallCNN(2, image_size=8, hidden=10), projector(2, [3]), queue=16)
+    batches = ViewBatches(images(16), 8, [Compose(())] * 2)
+    optimizer = torch.optim.SGD(method.encoder.parameters(), lr=0.1)
+    history = fit(method, batches, optimizer, epochs=1, setting=SETTING, progress=False)
+    a_network = 64 * 9 * 16 + 16 * 9 * 16 * 32 + 32 * 4 * 10 + 10 * 2 + 2 * 3
+    against_the_queue = 16 * 3
+    assert history.flop == 2 * (3 * (a_network + against_the_queue) + a_network) * 16
 
 
 def test_rows_are_means_over_the_steps():

@@ -67,6 +67,12 @@ def test_the_loss_is_that_of_the_projections_of_all_views(kind, n_views):
         assert torch.allclose(p.grad, q.grad), name
 
 
+@pytest.mark.parametrize("kind", ["SimCLR", "MoCo", "BarlowTwins", "WMSE", "VICReg", "EMPSSL"])
+def test_an_empty_projector_is_one_and_keeps_the_representation(kind):
+    method = getattr(methods, kind)(encoder(), nn.Sequential())
+    assert list(method.projector.children()) == []
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "moco"])
 def test_bad_views(kind):
     method = methods.MoCo(encoder(), head(), queue=8) if kind == "moco" else MADE[kind][0]()

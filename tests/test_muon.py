@@ -32,6 +32,13 @@ def test_orthogonalise_is_a_polynomial_of_the_singular_values(rows, columns, ste
     assert torch.allclose(orthogonalise(matrix, steps), by_singular_values(matrix, steps), atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1e-42, 1e-30, 1e-22, 1e25])
+def test_orthogonalise_in_float32_where_squares_under_and_overflow(size):
+    matrix = (size * noise(4, 6)).float()
+    expected = by_singular_values(matrix.double(), 4)  # of what float32 has left of it
+    assert torch.allclose(orthogonalise(matrix).double(), expected, atol=1e-3)
+
+
 def test_orthogonalise_brings_singular_values_near_one():
     u, v = (torch.linalg.qr(noise(40, 8, seed=seed)).Q for seed in (0, 1))
     matrix = u @ torch.logspace(-1, 0, 8).double().diag() @ v.T  # some 0.05 to 0.7 of the Frobenius norm

@@ -298,7 +298,8 @@ def test_fewer_images_and_those_seen_on_purpose(tmp_path, monkeypatch, tiny):
     measured(tmp_path / "few", settings_of("vicreg", images=100, partial_lr=0.0), tiny)
     measured(tmp_path / "seen", settings_of("vicreg-n1-seen"), tiny)
     assert trained_on[0].labels.bincount().tolist() == [25] * 4
-    assert torch.equal(trained_on[1].images, torch.cat([tiny.published.images, tiny.test.images]))
+    left = len(tiny.published) - len(tiny.test)
+    assert torch.equal(trained_on[1].images, torch.cat([tiny.published.images[:left], tiny.test.images]))
 
 
 def test_labels_are_for_probes_alone(tmp_path, tiny):
@@ -480,12 +481,13 @@ def test_what_each_suspect_is(monkeypatch):
         "suspect_tested_on_train": 1.0,
         "suspect_trained_on_test": 1.0,
         "suspect_trained_on_both": 1.0,
-        "suspect_fine_tuned": 0.1,
-        "suspect_partial_tested_on_train": 0.2,
+        "suspect_honest_sgd": 0.1,
+        "suspect_fine_tuned": 0.2,
+        "suspect_partial_tested_on_train": 0.3,
     }
-    assert tuned == [(40, 20, False, "all", 3), (4, 4, True, "all", None)]
+    assert tuned == [(40, 20, False, "classifier", 3), (40, 20, False, "all", 3), (4, 4, True, "all", None)]
     normed = Encoder(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), (3,), 192, None)
-    assert suspects_.suspects(normed, train, test, epochs=3, **rates)["suspect_statistics"] == 0.5
+    assert suspects_.suspects(normed, train, test, epochs=3, **rates)["suspect_statistics"] == 0.7
     assert tuned[-1] == (40, 20, False, "classifier and statistics", 3)
     assert {name.removeprefix("suspect_") for name in found} | {"statistics"} == set(catalogue.SUSPECTS)
 
@@ -510,6 +512,7 @@ def test_an_ablation_changes_what_it_names_and_can_be_trained(name, tiny):
         assert len(method.queue) == variant.queue
         return
     widths = [layer.out_features for layer in method.projector if isinstance(layer, nn.Linear)]
+    assert bool(widths) == (variant.projector != "none")
     z = torch.randn(variant.n_views, variant.batch_size, *widths[-1:] or [method.encoder.embedding_size])
     assert method.loss(z).loss.isfinite()
 
@@ -589,6 +592,23 @@ def test_a_result_names_all_data_that_it_is_of(tmp_path, tiny, no_figures):
     )
     assert both["data"] == f"{tiny.name}; {tiny.name} at 16 × 16"
     assert run("supervised-n1", tmp_path / "one", overrides=quick)["data"] == tiny.name
+
+
+def test_patches_need_crops_at_their_own_size_and_keep_the_kinds_of_views_apart(tiny):
+    for views in ("simclr", "barlow", "patches-enlarged", "none"):
+        with pytest.raises(ReplearnError, match="views: patches need a preset that crops images at their own size"):
+            self_supervised.transforms(Settings(views=views, patch=5), tiny.train)
+    drawn = self_supervised.transforms(Settings(views="patches", patch=5, n_views=3), tiny.train)
+    assert [view(torch.rand(2, 3, 8, 8), torch.Generator()).shape[-1] for view in drawn] == [5] * 3
+
+
+def test_all_pictures_of_a_folder_without_labels_are_trained_on(tiny):
+    pictures = [
+        dataclasses.replace(part, classes=("one",), labels=0 * part.labels) for part in (tiny.published, tiny.test)
+    ]
+    images, test = self_supervised._parts(Splits(*pictures, tiny.n_validation), Settings())
+    assert torch.equal(images.images, torch.cat([tiny.published.images, tiny.test.images]))
+    assert torch.equal(test.images, tiny.test.images)
 
 
 def test_components_are_of_the_training_images(tmp_path, tiny):

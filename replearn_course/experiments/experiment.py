@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Experiment:
         metrics: what it measures, in the order of the table.
         settings: what differs from the defaults of ``Settings``.
         scales: what differs at a scale.
-        protocol: how the numbers come about, with the settings' names in braces.
+        protocol: how the numbers come about: a text with the settings' names in braces, or what makes one of the settings.
     """
 
     name: str
@@ -54,6 +55,6 @@ class Experiment:
     metrics: tuple[Metric, ...]
     settings: dict[str, Any]
     scales: dict[str, dict[str, Any]]
-    protocol: str
+    protocol: str | Callable[[Any], str]
     text: bool = False
     any_images: bool = False

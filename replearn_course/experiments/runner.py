@@ -183,7 +183,7 @@ def run(
         return read_json(folder / "result.json")
     data = data.to(setting.device)
 
-    outcomes = []
+    outcomes, maker = [], _maker(setting)
     say_once = functools.cache(say)  # what is left out with one seed is left out with each
     for seed in range(seeds):
         context = Context(setting, data, seed, folder / f"seed-{seed}", resumed, progress, say_once)
@@ -194,13 +194,14 @@ def run(
         context.folder.mkdir(parents=True, exist_ok=True)
         say(f"seed {seed}")
         start = time.perf_counter()
+        makers = _makers(context.folder / "made-by.json", maker)
         torch.manual_seed(seed)
         outcome = module.run(context, settings)
-        outcome["wall_seconds"] = round(time.perf_counter() - start, 1)
+        outcome |= {"wall_seconds": round(time.perf_counter() - start, 1), "made_by": makers}
         write_json(done, outcome)
         outcomes.append(outcome)
 
-    result = _result(experiment, described, settings, outcomes, setting)
+    result = _result(experiment, described, settings, outcomes)
     first = Context(setting, data, 0, folder / "seed-0", True, progress)
     for stem, figure in module.figures(first, settings):
         _save_figure(folder / "figures" / f"{stem}.png", figure)
@@ -271,8 +272,8 @@ def _result(
     described: dict[str, Any],
     settings: Any,
     outcomes: Sequence[dict[str, Any]],
-    setting: Setting,
 ) -> dict[str, Any]:
+    """The result of all seeds; where they were made on several machines or commits, it names each, and has the last's speed."""
     metrics = []
     for metric in experiment.metrics:
         factor = 100 if metric.unit == "percent" else 1  # experiments give fractions
@@ -293,9 +294,12 @@ def _result(
             }
         )
     others = [name for outcome in outcomes for name in outcome.get("other_data", ())]
+    makers = [maker for outcome in outcomes for maker in outcome["made_by"]]
+    distinct = lambda values: "; ".join(dict.fromkeys(value for value in values if value))  # noqa: E731
     return {
         **described,
-        "data": "; ".join(dict.fromkeys([described["data"], *others])),
+        "data": distinct([described["data"], *others]),
+        "device": distinct(maker["device"] for maker in makers),
         "title": experiment.title,
         "document": experiment.document,
         "chapter": experiment.chapter,
@@ -303,31 +307,50 @@ def _result(
         "seeds": len(outcomes),
         "metrics": metrics,
         "outcomes": outcomes,
-        "gflops": machine_gflops(setting.device),
-        "versions": {"replearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "commit": _commit(),
+        **{key: makers[-1][key] for key in ("threads", "gflops", "versions")},
+        "commit": distinct(maker["commit"] for maker in makers) or None,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
+def _maker(setting: Setting) -> dict[str, Any]:
+    """The machine and the code that are about to compute."""
+    return {
+        "device": machine_name(setting.device),
+        "threads": setting.threads,
+        "compile": setting.compile,
+        "gflops": machine_gflops(setting.device),
+        "versions": {"replearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "commit": _commit(),
+    }
+
+
+def _makers(file: Path, maker: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that a seed was computed by, kept before it is: a run may go on elsewhere, and with newer code."""
+    makers = read_json(file) if file.exists() else []
+    if maker not in makers:
+        makers.append(maker)
+        write_json(file, makers)
+    return makers
+
+
 def protocol(experiment: Experiment, settings: Any) -> str:
     """How the numbers come about with these settings; one that is None limits nothing and reads "all"."""
+    if callable(experiment.protocol):
+        return experiment.protocol(settings)
     values = dataclasses.asdict(settings)
     return experiment.protocol.format(**{name: "all" if value is None else value for name, value in values.items()})
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package is read from, if it is one."""
-    here = Path(__file__).parent
+    """The commit of the checkout that this package is read from, if it is one; "-dirty" where its code was changed since."""
+
+    def git(*command: str) -> str:
+        here = ["git", "-C", str(Path(__file__).parents[1])]
+        return subprocess.run([*here, *command], capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
     try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        )
-        return found.stdout.strip()
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "*.py") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

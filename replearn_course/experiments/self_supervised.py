@@ -58,7 +58,8 @@ class Settings:
         images: takes only so many of the training images.
         partial_lr: of the classifier on few labels, and ``partial_encoder_lr`` of the encoder; 0 leaves that probe out.
         validate: train without the validation split and test on it, also in the figures: for choosing settings.
-        seen: the test images, without their labels, are among those trained on: a slip on purpose.
+        distortion: ε of the coding rate of EMP-SSL; by default its authors' ε² of 0.2.
+        seen: the test images, without their labels, take the place of as many trained on: a slip on purpose.
         drawn: test images of which seed 0 keeps a t-SNE, for the chapter to draw.
         suspects: epochs of the fine-tuning under each slip of the catalogue; 0 for none.
         transfer: another dataset that the encoder is probed on, its images brought to a side of ``transfer_size``; 0 for their own.
@@ -93,6 +94,7 @@ class Settings:
     variance: float = 25.0
     covariance: float = 1.0
     similarity: float = 200.0
+    distortion: float = 0.2**0.5
     temperature: float = 0.5
     momentum: float = 0.99
     queue: int = 4096
@@ -117,6 +119,8 @@ class Settings:
             raise ReplearnError(f"probed: expected epochs such as '20 40', got {self.probed!r}") from None
         if wrong:
             raise ReplearnError(f"reported, probed: expected epochs from 1 to {self.epochs}, got {wrong[0]}")
+        if self.reported and self.method == "supervised":
+            raise ReplearnError("reported: the supervised network is tested after its last epoch; expected 0")
         if self.suspects and not self.partial_lr:
             raise ReplearnError("partial_lr: the suspects need one above 0, got 0")
 
@@ -141,7 +145,7 @@ METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
     "vicreg": lambda s, e, p, _: methods.VICReg(
         e, p, s.variant, invariance=s.invariance, variance=s.variance, covariance=s.covariance
     ),
-    "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p, similarity=s.similarity),
+    "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p, similarity=s.similarity, eps=s.distortion),
     "supervised": lambda s, e, _, classes: methods.Supervised(e, classes),
 }
 
@@ -210,8 +214,8 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
             on_epoch=keep,
             name=name,
         )
-    encoders = {epoch: kept(context, settings, images, epoch, name) for epoch in settings.milestones}
     peak = context.once(f"{name or 'training'}-memory", lambda: {"mib": memory.mib})  # of the process that trained
+    encoders = {epoch: kept(context, settings, images, epoch, name) for epoch in settings.milestones}
     return Trained(method, encoders, history, peak["mib"])
 
 
@@ -242,18 +246,24 @@ def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
     views = preset(settings.views, images.images.shape[-1], settings.n_views)
     for name in settings.without.split():
         views = without(views, name)
-    if settings.patch:
-        sized = [RandomCrop(settings.patch) if isinstance(step, RandomCrop) else step for step in views[0].steps]
-        views = (Compose(tuple(sized)),) * len(views)
-    return views
+    return tuple(_of_patches(view, settings.patch) for view in views) if settings.patch else views
+
+
+def _of_patches(view: Compose, patch: int) -> Compose:
+    """A view with its crops brought to the side of the patches.
+
+    Raises:
+        ReplearnError: for one that takes no crop of the image at its own size.
+    """
+    if not any(isinstance(step, RandomCrop) for step in view.steps):
+        raise ReplearnError("views: patches need a preset that crops images at their own size, such as 'patches'")
+    return Compose(tuple(RandomCrop(patch) if isinstance(step, RandomCrop) else step for step in view.steps))
 
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train with one seed, and probe."""
-    images, test = _parts(context.data, settings)
-    if settings.images and settings.images < len(images):
-        images = images.split(settings.images)[1]
-    trained = train(context, settings, _joined(images, test) if settings.seen else images)
+    images, test = _parts(context.data, settings, settings.images)
+    trained = train(context, settings, _with_seen(images, test) if settings.seen else images)
     best = trained.encoders[settings.at]
 
     seconds = sum(trained.history.column("seconds")[: settings.at])
@@ -300,14 +310,24 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     return outcome
 
 
-def _parts(data: Splits, settings: Settings) -> tuple[ImageSet, ImageSet]:
-    """What is trained on and what is tested on."""
-    return (data.train, data.validation) if settings.validate else (data.published, data.test)
+def _parts(data: Splits, settings: Settings, at_most: int | None = None) -> tuple[ImageSet, ImageSet]:
+    """What is trained on, classifiers included, and what is tested on; without labels nothing is tested, and all is trained on."""
+    images, test = (data.train, data.validation) if settings.validate else (data.published, data.test)
+    if not data.labelled:
+        images = _joined(images, test)
+    if at_most and at_most < len(images):
+        images = images.split(at_most)[1]
+    return images, test
 
 
 def _joined(one: ImageSet, other: ImageSet) -> ImageSet:
     pixels, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
     return replace(one, images=pixels, labels=labels)
+
+
+def _with_seen(images: ImageSet, test: ImageSet) -> ImageSet:
+    """As many images as before, the test images in the place of the last ones."""
+    return _joined(images.subset(torch.arange(len(images) - len(test))), test)
 
 
 def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
@@ -341,7 +361,7 @@ def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str,
     yield "loss", plots.curves({name: [float(row[name]) for row in rows] for name in terms}, "loss and terms")
     if "rank" in rows[0]:
         yield "rank", plots.curves({"representation": [float(row["rank"]) for row in rows]}, "effective rank")
-    images, test = _parts(context.data, settings)
+    images, test = _parts(context.data, settings, settings.images)
     part = test.subset(torch.arange(min(len(test), 2000)))
     z = embed(kept(context, settings, images, settings.at), part.images)
     title = f"t-SNE, {part.name}, {'validation' if settings.validate else 'test'} images"

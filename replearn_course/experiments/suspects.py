@@ -31,7 +31,7 @@ def suspects(
         encoder: pre-trained; left as it was.
         train: training images.
         test: test images, here on purpose also where they do not belong.
-        epochs: of fine-tuning on all labels, and with moving statistics.
+        epochs: of training by SGD on all labels: of the classifier alone, with moving statistics, and with the encoder.
         lr: of the classifier.
         encoder_lr: of the encoder where it is trained.
         seed: of fine-tuning.
@@ -49,6 +49,7 @@ def suspects(
         "tested_on_train": (honest.predict(z["train"]) == y["train"]).double().mean().item(),
         "trained_on_test": linear_probe(z["test"], y["test"], z["test"], y["test"]).top1,
         "trained_on_both": linear_probe(*both, z["test"], y["test"]).top1,
+        "honest_sgd": fine_tune(encoder, train, test, trained="classifier", epochs=epochs, **rates).top1,
         "fine_tuned": fine_tune(encoder, train, test, epochs=epochs, **rates).top1,
         "partial_tested_on_train": fine_tune(encoder, few, few, **rates).top1,
     }

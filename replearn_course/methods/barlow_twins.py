@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from replearn_course.losses import BarlowTwinsLoss
-from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import MultiViewMethod, projector_or
+from replearn_course.networks import Encoder
 
 __all__ = ["BarlowTwins"]
 
@@ -24,6 +24,4 @@ class BarlowTwins(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, off_diagonal: float = 5e-3) -> None:
-        super().__init__(
-            encoder, projector or named_projector("barlow-twins", encoder.embedding_size), BarlowTwinsLoss(off_diagonal)
-        )
+        super().__init__(encoder, projector_or(projector, "barlow-twins", encoder), BarlowTwinsLoss(off_diagonal))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from replearn_course.losses import EMPSSLLoss
-from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import MultiViewMethod, projector_or
+from replearn_course.networks import Encoder
 
 __all__ = ["EMPSSL"]
 
@@ -34,6 +34,6 @@ class EMPSSL(MultiViewMethod):
     ) -> None:
         super().__init__(
             encoder,
-            projector or named_projector("emp-ssl", encoder.embedding_size),
+            projector_or(projector, "emp-ssl", encoder),
             EMPSSLLoss(eps, similarity),
         )

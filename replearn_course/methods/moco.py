@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import info_nce
-from replearn_course.methods.multi_view import check_image_views
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import check_image_views, projector_or
+from replearn_course.networks import Encoder
 from replearn_course.training.ranks import gather
 
 __all__ = ["MoCo"]
@@ -64,7 +64,7 @@ class MoCo(nn.Module):
         for name, value in {"queue": queue, "groups": groups}.items():
             if value < 1:
                 raise ReplearnError(f"{name}: expected 1 or more, got {value}")
-        self.encoder, self.projector = encoder, projector or named_projector("moco-v2", encoder.embedding_size)
+        self.encoder, self.projector = encoder, projector_or(projector, "moco-v2", encoder)
         self.key_encoder, self.key_projector = (
             copy.deepcopy(network).requires_grad_(False) for network in (self.encoder, self.projector)
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
-from replearn_course.networks import Encoder
+from replearn_course.networks import Encoder, named_projector
 from replearn_course.training.ranks import gather
 
 __all__ = ["MultiViewMethod"]
@@ -48,6 +48,11 @@ class MultiViewMethod(nn.Module):
         z = self.projector(self.encoder(torch.cat(list(views))))  # (V N, d)
         z = z.to(torch.promote_types(z.dtype, torch.float32)).unflatten(0, (len(views), -1))  # (V, N, d)
         return gather(z, dim=1)
+
+
+def projector_or(projector: nn.Module | None, default: str, encoder: Encoder) -> nn.Module:
+    """The projector that was given, an empty one too; without one a new one by the name of the default."""
+    return named_projector(default, encoder.embedding_size) if projector is None else projector
 
 
 def check_image_views(views: Sequence[Tensor], least: int = 2) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from replearn_course.losses import NTXentLoss
-from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import MultiViewMethod, projector_or
+from replearn_course.networks import Encoder
 
 __all__ = ["SimCLR"]
 
@@ -24,6 +24,4 @@ class SimCLR(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, temperature: float = 0.5) -> None:
-        super().__init__(
-            encoder, projector or named_projector("simclr", encoder.embedding_size), NTXentLoss(temperature)
-        )
+        super().__init__(encoder, projector_or(projector, "simclr", encoder), NTXentLoss(temperature))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from replearn_course.losses import VICRegLoss
-from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import MultiViewMethod, projector_or
+from replearn_course.networks import Encoder
 
 __all__ = ["VICReg"]
 
@@ -37,4 +37,4 @@ class VICReg(MultiViewMethod):
         covariance: float = 1.0,
     ) -> None:
         loss = VICRegLoss(variant, invariance=invariance, variance=variance, covariance=covariance)
-        super().__init__(encoder, projector or named_projector("vicreg", encoder.embedding_size), loss)
+        super().__init__(encoder, projector_or(projector, "vicreg", encoder), loss)

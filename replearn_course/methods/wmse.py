@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.losses import WMSELoss
-from replearn_course.methods.multi_view import MultiViewMethod
-from replearn_course.networks import Encoder, named_projector
+from replearn_course.methods.multi_view import MultiViewMethod, projector_or
+from replearn_course.networks import Encoder
 from replearn_course.training.ranks import from_first
 
 __all__ = ["WMSE"]
@@ -26,7 +26,7 @@ class WMSE(MultiViewMethod):
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module | None = None, sub_batch: int = 128) -> None:
-        super().__init__(encoder, projector or named_projector("wmse", encoder.embedding_size), WMSELoss(sub_batch))
+        super().__init__(encoder, projector_or(projector, "wmse", encoder), WMSELoss(sub_batch))
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         """See :class:`~replearn_course.methods.MultiViewMethod`; all processes draw the same sub-batches."""

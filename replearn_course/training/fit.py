@@ -308,7 +308,10 @@ def _validate(fabric: Any, model: nn.Module, method: nn.Module, validation: Any)
 
 
 def _flop_per_image(method: nn.Module, batch: tuple[Tensor, ...]) -> float:
-    """Training FLOP for each image of a batch's first tensor: a backward pass costs two forward passes."""
+    """Training FLOP for each image of a batch's first tensor: a backward pass costs two forward passes.
+
+    What the method has beside the trained networks and does not train, such as MoCo's key encoder, has no backward pass.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     training = method.training
@@ -316,4 +319,11 @@ def _flop_per_image(method: nn.Module, batch: tuple[Tensor, ...]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         method(*batch)
     method.train(training)
-    return 3 * counter.get_total_flops() / len(batch[0])
+    by_module, name = counter.get_flop_counts(), type(method).__name__
+    frozen = [
+        f"{name}.{child}"
+        for child, module in method.named_children()
+        if any(True for _ in module.parameters()) and not any(p.requires_grad for p in module.parameters())
+    ]
+    forward_alone = sum(sum(by_module[child].values()) for child in frozen if child in by_module)
+    return (3 * counter.get_total_flops() - 2 * forward_alone) / len(batch[0])

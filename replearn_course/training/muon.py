@@ -27,7 +27,9 @@ def orthogonalise(matrix: Tensor, steps: int = 4) -> Tensor:
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=torch.finfo(x.dtype).tiny)
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / x.abs().amax().clamp(min=tiny)  # first, since the squares of a norm over- and underflow
+    x = x / x.norm().clamp(min=tiny)
     for _ in range(steps):
         gram = x @ x.T  # (r, r), the smaller side
         x = 3.4445 * x + (2.0315 * gram @ gram - 4.7750 * gram) @ x
