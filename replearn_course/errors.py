@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ReplearnError", "check_embeddings", "check_labels", "check_tensors", "unknown_name"]
+__all__ = ["ReplearnError", "check_embeddings", "check_labels", "check_positive", "check_tensors", "unknown_name"]
 
 
 class ReplearnError(ValueError):
@@ -28,6 +29,17 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ReplearnError
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(known) or 'none'}"
     return ReplearnError(f"unknown {kind} {name!r}; {hint}")
+
+
+def check_positive(**values: float) -> None:
+    """Check that each is a finite number above 0.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
+            raise ReplearnError(f"{name}: expected a finite number above 0, got {value!r}")
 
 
 def check_tensors(**tensors: object) -> None:

@@ -70,8 +70,8 @@ def test_the_same_seed_gives_the_same_and_the_global_random_state_stays():
     ("arguments", "message"),
     [
         ({"trained": "head"}, "trained: expected one of all, classifier, classifier and statistics, got 'head'"),
-        ({"epochs": 0}, "epochs: expected a number above 0"),
-        ({"lr": 0.0}, "lr: expected a number above 0"),
+        ({"epochs": 0}, "epochs: expected a finite number above 0"),
+        ({"lr": 0.0}, "lr: expected a finite number above 0"),
         ({"encoder_lr": -0.1}, "encoder_lr: expected a number from 0 up, got -0.1"),
     ],
 )

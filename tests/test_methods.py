@@ -100,6 +100,15 @@ def test_the_loss_is_in_float32_whatever_the_networks_are_in():
         assert torch.equal(method.loss(z).loss, vicreg(z, "paper", 3.0, 5.0, 7.0).loss)
 
 
+def test_what_is_whitened_is_projected_in_float32():
+    method = MADE["wmse"][0]().float()
+    seen = [view.float() for view in views()]
+    with torch.autocast("cpu", torch.bfloat16):
+        h = method.encoder(torch.cat(seen))
+        z = method.project(seen).flatten(0, 1)
+    assert torch.equal(z, method.projector(h.float()))
+
+
 @pytest.mark.parametrize(
     ("make", "layers"),
     [
@@ -172,13 +181,13 @@ def test_evaluation_moves_nothing():
 
 
 def test_batch_norm_sees_the_keys_in_shuffled_parts():
-    method, (_, key) = moco(groups=3), views()
+    method, (_, key) = moco(groups=5), views()
     torch.manual_seed(5)
     found = method.keys(key)
     torch.manual_seed(5)
     order = torch.randperm(12)
     expected = torch.empty(12, 4, dtype=torch.float64)
-    for part in order.chunk(3):
+    for part in order.split([3, 3, 2, 2, 2]):  # of equal size but for one, where the groups do not divide the batch
         expected[part] = method.key_projector(method.key_encoder(key[part]))
     assert torch.allclose(found, expected)
     assert not torch.allclose(found, method.key_projector(method.key_encoder(key)))
@@ -197,6 +206,12 @@ def test_bad_settings_of_moco(settings, message):
         moco(**settings)
 
 
+def test_a_group_of_moco_has_two_images_or_more():
+    moco(groups=6)(*views())
+    with pytest.raises(ReplearnError, match="groups: 7 of 12 images leave some with fewer than two"):
+        moco(groups=7)(*views())
+
+
 def test_moco_takes_two_views():
     with pytest.raises(ReplearnError, match="views: expected 2 or more of each image, got 1"):
         moco()(*views(1))
@@ -212,7 +227,7 @@ def test_supervised_is_cross_entropy_over_all_views():
     method = methods.Supervised(encoder(), 3).double()
     seen, labels = views(2), torch.arange(12) % 3
     found = method(*seen, labels)
-    logits = method.classifier(method.encoder(torch.cat(seen))).float()
+    logits = method.classifier(method.encoder(torch.cat(seen)))
     assert torch.allclose(found["loss"], F.cross_entropy(logits, torch.cat([labels, labels])))
     assert found["accuracy"] == (logits.argmax(dim=1) == torch.cat([labels, labels])).float().mean()
 

@@ -120,8 +120,8 @@ def test_each_image_has_its_own_draw(transform):
 
 @pytest.mark.parametrize("transform", EACH, ids=kind)
 def test_what_is_no_batch_of_images_is_refused(transform):
-    for bad in (torch.zeros(3, 16, 16), torch.zeros(2, 3, 16, 16).byte()):
-        with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) of a floating dtype, got"):
+    for bad in (torch.zeros(3, 16, 16), torch.zeros(2, 3, 16, 16).byte(), torch.zeros(2, 3, 16, 16).half()):
+        with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) in float32 or float64, got"):
             transform(bad, generator())
 
 

@@ -73,8 +73,8 @@ class ImageSet:
         """
         if size < 1:
             raise ReplearnError(f"size: expected 1 or more pixels, got {size}")
-        parts = [F.interpolate(part.float(), (size, size), mode="area") for part in self.images.split(1024)]
-        images = torch.cat([part.round_().byte() for part in parts])
+        resize = lambda part: F.interpolate(part.float(), (size, size), mode="area").round_().byte()  # noqa: E731
+        images = torch.cat([resize(part) for part in self.images.split(1024)])
         return replace(self, name=f"{self.name} at {size} × {size}", images=images)
 
     def of_classes(self, *labels: int) -> ImageSet:

@@ -17,7 +17,7 @@ from replearn_course.scale import Setting
 __all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "linear"]
 
 SHARES = {"1": 0.01, "10": 0.1}
-SGD_RATES = (0.01, 0.1, 1.0, 10.0)
+SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
 def linear(
@@ -80,17 +80,17 @@ def few_labels(
         seed: of the choice of labels and of fine-tuning.
         setting: device, precision, threads.
         shares: names of those in ``SHARES``.
-        say: told of a share that is left out, since it leaves a class without images.
+        say: told of a share that is left out, since it leaves a class without images or training diverged.
     """
     metrics: dict[str, float] = {}
     for name in shares:
         share = SHARES[name]
         try:
             few = train.per_class(round(share * per_class), seed) if per_class else train.fraction(share, seed)
-        except ReplearnError as error:
+            found = fine_tune(encoder, few, test, lr=lr, encoder_lr=encoder_lr, seed=seed, setting=setting)
+        except ReplearnError as error:  # a class without images, or a loss that is no longer finite
             say(f"left out: fine-tuning on {name} % of the labels; {error}")
             continue
-        found = fine_tune(encoder, few, test, lr=lr, encoder_lr=encoder_lr, seed=seed, setting=setting)
         metrics |= {f"partial{name}_top1": found.top1, f"partial{name}_top5": found.top5}
     return metrics
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from replearn_course.losses.views import at_least_float32, check_coefficients, check_views, off_diagonal_squares
+from replearn_course.losses.views import check_coefficients, check_views, off_diagonal_squares
+from replearn_course.precision import at_least_float32
 
 __all__ = ["BarlowTwinsLoss", "BarlowTwinsTerms", "barlow_twins"]
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_tensors
+from replearn_course.errors import ReplearnError, check_embeddings, check_positive, check_tensors
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import at_least_float32, check_coefficients, check_positive, check_views
+from replearn_course.losses.views import check_coefficients, check_views
+from replearn_course.precision import at_least_float32
 
 __all__ = ["EMPSSLLoss", "EMPSSLTerms", "emp_ssl", "total_coding_rate"]
 
@@ -24,7 +25,7 @@ class EMPSSLTerms(NamedTuple):
     """Mean over views of :func:`total_coding_rate`, from 0 up."""
 
 
-def total_coding_rate(z: Tensor, eps: float = 0.2) -> Tensor:
+def total_coding_rate(z: Tensor, eps: float = 0.2**0.5) -> Tensor:
     r"""Total coding rate of embeddings: the nats an embedding takes up to an error of eps.
 
     .. math:: R(Z) = \frac12 \log\det\left(I + \frac{d}{N \varepsilon^2} Z^\top Z\right)
@@ -58,7 +59,7 @@ def total_coding_rate(z: Tensor, eps: float = 0.2) -> Tensor:
         return _coding_rate(at_least_float32(z), eps)
 
 
-def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate: float = 1.0) -> EMPSSLTerms:
+def emp_ssl(z: Tensor, eps: float = 0.2**0.5, similarity: float = 200.0, coding_rate: float = 1.0) -> EMPSSLTerms:
     r"""EMP-SSL loss of V views, :math:`-\lambda D - \mu R`, with all embeddings :math:`u` at length 1.
 
     .. math::
@@ -72,7 +73,7 @@ def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate:
 
     Source: Tong, Chen, Ma, LeCun, EMP-SSL: Towards Self-Supervised Learning in One Training Epoch, 2023,
     https://arxiv.org/abs/2304.03977. Its code, https://github.com/tsb0601/EMP-SSL, normalises the embeddings in
-    the network and has :math:`\varepsilon` where the paper has :math:`\varepsilon^2`: it is ``eps=0.2 ** 0.5`` here.
+    the network and has :math:`\varepsilon` where the paper has :math:`\varepsilon^2`: its 0.2 is ``eps=0.2 ** 0.5`` here.
 
     Args:
         z: embeddings of views ``(V, N, d)``, of any length.
@@ -97,7 +98,7 @@ def emp_ssl(z: Tensor, eps: float = 0.2, similarity: float = 200.0, coding_rate:
 class EMPSSLLoss(nn.Module):
     """:func:`emp_ssl` with its coefficients held."""
 
-    def __init__(self, eps: float = 0.2, similarity: float = 200.0, coding_rate: float = 1.0) -> None:
+    def __init__(self, eps: float = 0.2**0.5, similarity: float = 200.0, coding_rate: float = 1.0) -> None:
         super().__init__()
         check_positive(eps=eps)
         check_coefficients(similarity=similarity, coding_rate=coding_rate)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_embeddings, check_tensors, unknown_name
+from replearn_course.precision import at_least_float32
 
 __all__ = ["METRICS", "paired_distances", "pairwise_distances"]
 
@@ -113,7 +114,7 @@ def _check(metric: str, *, x: Tensor, y: Tensor) -> None:
 
 def _prepare(x: Tensor, metric: str) -> Tensor:
     """At least float32; for the cosine of length 1, except zero vectors, which stay zero."""
-    x = x.float() if x.dtype.itemsize < 4 else x
+    x = at_least_float32(x)
     if metric != "cosine":
         return x
     return unit_vectors(x)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from replearn_course.errors import ReplearnError, check_embeddings
+from replearn_course.errors import ReplearnError, check_embeddings, check_positive
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import at_least_float32, check_positive, check_views
+from replearn_course.losses.views import check_views
+from replearn_course.precision import at_least_float32
 
 __all__ = ["InfoNCELoss", "InfoNCETerms", "NTXentLoss", "info_nce", "nt_xent"]
 
@@ -108,6 +109,8 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     for name, x in (("positive", positive), ("negatives", negatives)):
         if x.device != query.device:
             raise ReplearnError(f"{name}: expected on {query.device} as query, got {x.device}")
+        if x.dtype != query.dtype:
+            raise ReplearnError(f"{name}: expected {query.dtype} as query, got {x.dtype}")
     with torch.autocast(query.device.type, enabled=False):
         q, k, queue = (unit_vectors(at_least_float32(x)) for x in (query, positive, negatives))
         return _terms((q * k).sum(dim=1, keepdim=True) / temperature, q @ queue.T / temperature, temperature)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from replearn_course.errors import ReplearnError, unknown_name
-from replearn_course.losses.views import at_least_float32, check_coefficients, check_views, off_diagonal_squares
+from replearn_course.losses.views import check_coefficients, check_views, off_diagonal_squares
+from replearn_course.precision import at_least_float32
 
 __all__ = ["VARIANTS", "VICRegLoss", "VICRegTerms", "Variant", "covariance_floor", "vicreg"]
 

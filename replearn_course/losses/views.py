@@ -17,12 +17,9 @@ from torch import Tensor
 from replearn_course.errors import ReplearnError, check_tensors
 
 __all__ = [
-    "at_least_float32",
     "check_coefficients",
     "check_count",
-    "check_positive",
     "check_views",
-    "in_float64",
     "off_diagonal_squares",
 ]
 
@@ -65,17 +62,6 @@ def check_coefficients(**coefficients: float) -> None:
             raise ReplearnError(f"{name}: expected a finite number from 0 up, got {value!r}")
 
 
-def check_positive(**values: float) -> None:
-    """Check that each is a finite number above 0.
-
-    Raises:
-        ReplearnError: naming the argument and what came.
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
-            raise ReplearnError(f"{name}: expected a finite number above 0, got {value!r}")
-
-
 def check_count(**counts: int) -> None:
     """Check that each is a whole number from 1 up.
 
@@ -85,16 +71,6 @@ def check_count(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise ReplearnError(f"{name}: expected a whole number from 1 up, got {value!r}")
-
-
-def at_least_float32(z: Tensor) -> Tensor:
-    """Half precision as float32; sums over a batch need the digits."""
-    return z.float() if z.dtype.itemsize < 4 else z
-
-
-def in_float64(z: Tensor) -> Tensor:
-    """In float64, on the CPU where the device has no such numbers."""
-    return z.cpu().double() if z.device.type == "mps" else z.double()
 
 
 def off_diagonal_squares(views: Sequence[Tensor], divisor: int, *, across: bool) -> tuple[Tensor, Tensor]:
@@ -113,9 +89,10 @@ def off_diagonal_squares(views: Sequence[Tensor], divisor: int, *, across: bool)
     (:math:`K_v` and the gradient), in the direct form two a view with itself and three a pair of different views. So
     the change is at d = N for a view with itself, and at d = 1.6 N for one pair.
 
-    The subtraction costs no digits that matter: it is made only where N is of the order of d or less, and there the
-    off-diagonal part is of the size of the diagonal (:func:`~replearn_course.losses.covariance_floor` says why). The
-    direct form sets the diagonal to zero instead.
+    The subtraction costs no digits that matter where dimensions are of comparable size: it is made only where N is of the
+    order of d or less, and there the off-diagonal part is of the size of the diagonal
+    (:func:`~replearn_course.losses.covariance_floor` says why). One dimension a thousand times as large as the others hides
+    their part of the sum from float32. The direct form sets the diagonal to zero instead.
 
     Args:
         views: V tensors ``(N, d)``.

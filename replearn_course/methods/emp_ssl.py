@@ -18,7 +18,8 @@ class EMPSSL(MultiViewMethod):
         encoder: gives the representations; of patches, if the views are patches.
         projector: from representation to projection; by default the paper's two layers.
         similarity: weight of the cosine similarity of each view to the mean of its image's views.
-        eps: the distortion of the coding rate.
+        coding_rate: weight of the coding rate.
+        eps: the distortion of the coding rate, ε; by default the authors' ε² of 0.2.
 
     Source: Tong et al. 2023, "EMP-SSL: Towards Self-Supervised Learning in One Training Epoch",
     https://arxiv.org/abs/2304.03977
@@ -30,10 +31,11 @@ class EMPSSL(MultiViewMethod):
         projector: nn.Module | None = None,
         *,
         similarity: float = 200.0,
-        eps: float = 0.2,
+        coding_rate: float = 1.0,
+        eps: float = 0.2**0.5,
     ) -> None:
         super().__init__(
             encoder,
             projector_or(projector, "emp-ssl", encoder),
-            EMPSSLLoss(eps, similarity),
+            EMPSSLLoss(eps, similarity, coding_rate),
         )

@@ -13,6 +13,7 @@ from replearn_course.errors import ReplearnError
 from replearn_course.losses import info_nce
 from replearn_course.methods.multi_view import check_image_views, projector_or
 from replearn_course.networks import Encoder
+from replearn_course.precision import at_least_float32
 from replearn_course.training.ranks import gather
 
 __all__ = ["MoCo"]
@@ -83,18 +84,22 @@ class MoCo(nn.Module):
             views: the first asks, the second answers.
 
         Raises:
-            ReplearnError: for another number of views, fewer than two images, or views of unequal shape.
+            ReplearnError: for another number of views, fewer than two images in all or in a group, or views of unequal shape.
         """
         check_image_views(views)
         if len(views) > 2:
             raise ReplearnError(f"views: MoCo compares two, a query and a key, got {len(views)}")
         query, key = views
         if self.training:
+            if len(key) < 2 * self.groups:
+                raise ReplearnError(f"groups: {self.groups} of {len(key)} images leave some with fewer than two")
             self.follow()
         with torch.no_grad():
             k = gather(self.keys(key))  # (N, d), N over all processes
-        q = gather(_wide(self.projector(self.encoder(query))))  # (N, d)
-        report = info_nce(q, k, self.queue.clone(), self.temperature)  # a copy: the queue moves before backward
+        q = gather(at_least_float32(self.projector(self.encoder(query))))  # (N, d)
+        report = info_nce(
+            q, k, self.queue.to(q.dtype, copy=True), self.temperature
+        )  # a copy: the queue moves before backward
         if self.training:
             self.enqueue(F.normalize(k, dim=1))
         return report._asdict()
@@ -110,10 +115,10 @@ class MoCo(nn.Module):
     def keys(self, views: Tensor) -> Tensor:
         """The keys ``(N, d)`` of views ``(N, C, H, W)``, each shuffled part with batch statistics of its own."""
         if self.groups == 1 or not self.training:
-            return _wide(self.key_projector(self.key_encoder(views)))
+            return at_least_float32(self.key_projector(self.key_encoder(views)))
         order = torch.randperm(len(views), device=views.device)
-        parts = [self.key_projector(self.key_encoder(part)) for part in views[order].chunk(self.groups)]
-        return _wide(torch.cat(parts))[order.argsort()]
+        parts = [self.key_projector(self.key_encoder(part)) for part in views[order].tensor_split(self.groups)]
+        return at_least_float32(torch.cat(parts))[order.argsort()]
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
@@ -122,8 +127,3 @@ class MoCo(nn.Module):
         rows = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[rows] = keys.to(self.queue.dtype)
         self.oldest.copy_((self.oldest + len(keys)) % len(self.queue))
-
-
-def _wide(z: Tensor) -> Tensor:
-    """In float32 at least."""
-    return z.to(torch.promote_types(z.dtype, torch.float32))

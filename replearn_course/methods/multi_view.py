@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 from replearn_course.networks import Encoder, named_projector
+from replearn_course.precision import at_least_float32
 from replearn_course.training.ranks import gather
 
 __all__ = ["MultiViewMethod"]
@@ -45,9 +46,13 @@ class MultiViewMethod(nn.Module):
     def project(self, views: Sequence[Tensor]) -> Tensor:
         """The projections ``(V, N, d)`` of the views, in float32 at least, N over all processes."""
         check_image_views(views)
-        z = self.projector(self.encoder(torch.cat(list(views))))  # (V N, d)
-        z = z.to(torch.promote_types(z.dtype, torch.float32)).unflatten(0, (len(views), -1))  # (V, N, d)
+        z = self.head(self.encoder(torch.cat(list(views))))  # (V N, d)
+        z = at_least_float32(z).unflatten(0, (len(views), -1))  # (V, N, d)
         return gather(z, dim=1)
+
+    def head(self, h: Tensor) -> Tensor:
+        """The projections ``(M, d)`` of representations ``(M, embedding_size)``."""
+        return self.projector(h)
 
 
 def projector_or(projector: nn.Module | None, default: str, encoder: Encoder) -> nn.Module:

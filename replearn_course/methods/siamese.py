@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from replearn_course.losses import ContrastiveLoss, paired_distances
 from replearn_course.networks import Encoder, PairHead
+from replearn_course.precision import at_least_float32
 
 __all__ = ["SiameseNetwork", "SiameseVerifier"]
 
@@ -30,7 +31,9 @@ class SiameseNetwork(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, same: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of pairs: images ``(B, C, H, W)`` twice, and ``same`` ``(B,)`` bool."""
-        h1, h2 = self.encoder(torch.cat([first, second])).float().chunk(2)  # one pass, so batch norm sees both
+        h1, h2 = at_least_float32(self.encoder(torch.cat([first, second]))).chunk(
+            2
+        )  # one pass, so batch norm sees both
         return {"loss": self.loss(h1, h2, same)}
 
     def distances(self, first: Tensor, second: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class SiameseVerifier(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, same: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of pairs, as in :class:`SiameseNetwork`."""
-        h1, h2 = self.encoder(torch.cat([first, second])).float().chunk(2)
+        h1, h2 = at_least_float32(self.encoder(torch.cat([first, second]))).chunk(2)
         return {"loss": F.binary_cross_entropy_with_logits(self.head(h1, h2), same.float())}
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 from replearn_course.networks import Representation
+from replearn_course.precision import at_least_float32
 
 __all__ = ["Supervised"]
 
@@ -36,4 +37,4 @@ class Supervised(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """The logits ``(N, classes)`` of images ``(N, C, H, W)``, in float32."""
-        return self.classifier(self.encoder(images)).float()
+        return at_least_float32(self.classifier(self.encoder(images)))

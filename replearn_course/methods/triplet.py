@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from replearn_course.losses import InBatchTripletLoss, TripletMarginLoss
 from replearn_course.networks import Encoder
+from replearn_course.precision import at_least_float32
 from replearn_course.training.ranks import gather
 
 __all__ = ["InBatchTripletNetwork", "TripletNetwork"]
@@ -30,7 +31,7 @@ class TripletNetwork(nn.Module):
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of triplets of images ``(B, C, H, W)``, and the share of them that still teach."""
-        a, p, n = self.encoder(torch.cat([anchor, positive, negative])).float().chunk(3)  # (B, d) each
+        a, p, n = at_least_float32(self.encoder(torch.cat([anchor, positive, negative]))).chunk(3)  # (B, d) each
         found = self.loss(a, p, n)
         return {"loss": found.loss, "active": found.active}
 
@@ -64,6 +65,6 @@ class InBatchTripletNetwork(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The loss of a batch ``(P K, C, H, W)`` with labels ``(P K,)``, of all processes together."""
-        z = gather(self.encoder(images).float())
+        z = gather(at_least_float32(self.encoder(images)))
         found = self.loss(z, gather(labels))
         return {"loss": found.loss, "active": found.active}

@@ -17,7 +17,8 @@ class VICReg(MultiViewMethod):
     Args:
         encoder: gives the representations.
         projector: from representation to projection; by default the paper's three layers of 8192.
-        variant: which of the published forms of the loss.
+        variant: which of the published forms of the loss; by default that of the authors' code, for which 25, 25 and 1 were chosen.
+            The loss's own default is the paper's, whose invariance is larger by d.
         invariance: weight of the distance of the views.
         variance: weight of the hinge on the standard deviations.
         covariance: weight of the squared covariances.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from replearn_course.losses import WMSELoss
 from replearn_course.methods.multi_view import MultiViewMethod, projector_or
 from replearn_course.networks import Encoder
+from replearn_course.precision import at_least_float32
 from replearn_course.training.ranks import from_first
 
 __all__ = ["WMSE"]
@@ -33,3 +34,8 @@ class WMSE(MultiViewMethod):
         z = self.project(views)
         seed = int(from_first(torch.randint(2**31, (1,), device=z.device)))
         return self.loss(z, torch.Generator().manual_seed(seed))._asdict()
+
+    def head(self, h: Tensor) -> Tensor:
+        """The projections, in float32 whatever the precision: what bf16 rounds off, the whitening would enlarge."""
+        with torch.autocast(h.device.type, enabled=False):
+            return self.projector(at_least_float32(h))

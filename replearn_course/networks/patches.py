@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError, check_tensors
 from replearn_course.networks.encoders import Encoder, Representation
+from replearn_course.precision import in_float64
 
 __all__ = ["PatchAverage", "PatchNet", "whitening_filters"]
 
@@ -42,13 +43,13 @@ def whitening_filters(images: Tensor, size: int = 2, eps: float = 5e-4) -> Tenso
         got = f"{tuple(images.shape)} of {images.dtype}"
         raise ReplearnError(f"images: expected floating (N, C, H, W) with sides from {size} up, got {got}")
     channels = images.shape[1]
-    covariance, count = torch.zeros(1, dtype=torch.float64, device=images.device), 0
+    covariance, count = in_float64(images.new_zeros(1)), 0
     for batch in images.split(256):
-        x = F.unfold(batch, size).transpose(1, 2).flatten(0, 1).double()  # (patches, C size²)
+        x = in_float64(F.unfold(batch, size).transpose(1, 2).flatten(0, 1))  # (patches, C size²)
         covariance, count = covariance + x.T @ x, count + len(x)
     variances, directions = torch.linalg.eigh(covariance / count)  # ascending; one direction a column
     filters = directions / (variances + eps).sqrt()
-    return filters.T.flip(0).reshape(-1, channels, size, size).to(images.dtype)
+    return filters.T.flip(0).reshape(-1, channels, size, size).to(images)
 
 
 class PatchNet(Encoder):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_embeddings
 from replearn_course.networks.encoders import Representation
+from replearn_course.precision import in_float64
 
 __all__ = ["Pixels", "PrincipalComponents"]
 
@@ -59,10 +60,13 @@ class PrincipalComponents(Representation):
         check_embeddings(z=z)
         if not 1 <= k <= min(z.shape):
             raise ReplearnError(f"k: expected 1 to {min(z.shape)}, the smaller side of z, got {k}")
-        mean = z.double().mean(dim=0)
-        centred = z.double() - mean
+        centred = in_float64(z)
+        mean = centred.mean(dim=0)
+        centred = (
+            centred - mean if centred is z else centred.sub_(mean)
+        )  # in place: of wide representations a copy is gigabytes
         _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending
-        return cls(encoder, mean.to(z.dtype), vectors[:, -k:].flip(1).to(z.dtype))
+        return cls(encoder, mean.to(z), vectors[:, -k:].flip(1).to(z))
 
     def forward(self, images: Tensor) -> Tensor:
         """The components ``(N, k)`` of images ``(N, C, H, W)``."""

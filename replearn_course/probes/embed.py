@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.data.images import to_float
-from replearn_course.errors import ReplearnError, check_tensors
-from replearn_course.probes.inputs import check_positive
+from replearn_course.errors import ReplearnError, check_positive, check_tensors
 
 __all__ = ["embed"]
 
@@ -49,16 +48,22 @@ def embed(
         raise ReplearnError(f"images: expected shape (N, ...) with at least one image, got {tuple(images.shape)}")
     home = next((tensor.device for tensor in [*encoder.parameters(), *encoder.buffers()]), images.device)
     device = home if device is None else torch.device(device)
-    parts = []
+    z, begun = (
+        torch.empty(0),
+        0,
+    )  # whole as soon as its width is known: all parts and their concatenation would be twice as much
     with _frozen(encoder, device, home), torch.inference_mode():
         for batch in images.split(batch_size):
             batch = batch.to(device)
-            z = encoder(transform(batch) if transform else _as_float(batch))
-            if z.ndim != 2 or len(z) != len(batch):
-                raise ReplearnError(f"encoder: expected an output of shape ({len(batch)}, d), got {tuple(z.shape)}")
-            parts.append(z.float().cpu())
-    # Joined outside inference mode: the result is an ordinary tensor on which a probe can be trained.
-    return torch.cat(parts)
+            part = encoder(transform(batch) if transform else _as_float(batch))
+            if part.ndim != 2 or len(part) != len(batch) or (begun and part.shape[1] != z.shape[1]):
+                raise ReplearnError(f"encoder: expected an output of shape ({len(batch)}, d), got {tuple(part.shape)}")
+            if not begun:
+                with torch.inference_mode(mode=False):  # an ordinary tensor, on which a probe can be trained
+                    z = torch.empty(len(images), part.shape[1])
+            z[begun : begun + len(part)] = part
+            begun += len(part)
+    return z
 
 
 @contextmanager

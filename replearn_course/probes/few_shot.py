@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_labels
+from replearn_course.errors import ReplearnError, check_embeddings, check_labels, check_positive
 from replearn_course.losses import pairwise_distances
-from replearn_course.probes.inputs import check_positive
 
 __all__ = ["few_shot_accuracy"]
 

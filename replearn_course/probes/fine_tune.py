@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from replearn_course.data import ImageSet, ViewBatches
 from replearn_course.data.views import Compose, Transform
-from replearn_course.errors import ReplearnError
+from replearn_course.errors import ReplearnError, check_positive
 from replearn_course.methods import Supervised
 from replearn_course.networks import Representation
 from replearn_course.probes.embed import embed
-from replearn_course.probes.inputs import check_positive
 from replearn_course.scale import Setting
 from replearn_course.training import fit, warmup_cosine
 

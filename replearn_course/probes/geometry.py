@@ -109,9 +109,10 @@ class CollapseMonitor:
         The first, second and fourth are of the first view, and :func:`effective_rank` and its neighbours say what they are.
         """
         encoder: Any = method.encoder
+        device = next(encoder.parameters()).device
         views = next(iter(self.batches.epoch(0)))
         with torch.no_grad():
-            h = torch.stack([encoder(view).float() for view in views]).cpu()  # (V, N, d)
+            h = torch.stack([encoder(view.to(device)).float() for view in views]).cpu()  # (V, N, d)
         return {
             "spread": spread(h[0]),
             "rank": effective_rank(h[0]),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_embeddings, check_labels
 
-__all__ = ["check_positive", "check_split"]
+__all__ = ["check_split"]
 
 
 def check_split(**tensors: Tensor) -> None:
@@ -27,14 +27,3 @@ def check_split(**tensors: Tensor) -> None:
     devices = {str(tensor.device) for tensor in tensors.values()}
     if len(devices) > 1:
         raise ReplearnError(f"{', '.join(tensors)}: expected one device, got {' and '.join(sorted(devices))}")
-
-
-def check_positive(**numbers: float) -> None:
-    """Check that each number is above zero.
-
-    Raises:
-        ReplearnError: naming the argument and what came.
-    """
-    for name, value in numbers.items():
-        if not value > 0:
-            raise ReplearnError(f"{name}: expected a number above 0, got {value}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError
-from replearn_course.probes.inputs import check_positive, check_split
+from replearn_course.errors import ReplearnError, check_positive
+from replearn_course.probes.inputs import check_split
 from replearn_course.probes.neighbours import CHUNK, neighbours
 
 __all__ = ["KNN", "knn"]

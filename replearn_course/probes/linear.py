@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from replearn_course.errors import ReplearnError, check_embeddings, unknown_name
-from replearn_course.probes.inputs import check_positive, check_split
+from replearn_course.errors import ReplearnError, check_embeddings, check_positive, unknown_name
+from replearn_course.probes.inputs import check_split
 
 __all__ = ["LinearProbe", "linear_probe"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from replearn_course.errors import check_positive
 from replearn_course.losses.distances import pairwise_distances
-from replearn_course.probes.inputs import check_positive
 
 __all__ = ["CHUNK", "nearest", "neighbours"]
 

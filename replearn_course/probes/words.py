@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_tensors
+from replearn_course.errors import ReplearnError, check_positive, check_tensors
 from replearn_course.files import read_text
 from replearn_course.losses.distances import paired_distances
-from replearn_course.probes.inputs import check_positive
 from replearn_course.probes.neighbours import CHUNK
 from replearn_course.words.vectors import WordVectors
 

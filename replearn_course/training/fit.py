@@ -97,7 +97,7 @@ def fit(
     if resume and loop.path and loop.path.exists():
         loop.load()
     if loop.flop_per_image is None:
-        loop.flop_per_image = _flop_per_image(method, fabric.to_device(next(iter(batches.epoch(0)))))
+        loop.flop_per_image = _flop_per_image(method, fabric.to_device(share(next(iter(batches.epoch(0))))))
     if setting.compile:  # in place, so that weights keep their names; after counting, which compiled code would escape
         method.get_submodule("encoder").compile()
 

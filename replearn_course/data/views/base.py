@@ -29,7 +29,7 @@ class Transform(ABC):
         """Draw one view of each image; ``images`` stay as they are.
 
         Args:
-            images: ``(N, C, H, W)`` float in [0, 1].
+            images: ``(N, C, H, W)`` float32 or float64 in [0, 1].
             generator: of the CPU, so that the draws are the same on every device.
 
         Returns:
@@ -38,9 +38,9 @@ class Transform(ABC):
         Raises:
             ReplearnError: for a wrong shape or dtype.
         """
-        if images.ndim != 4 or not images.is_floating_point():
-            shape = tuple(images.shape)
-            raise ReplearnError(f"images: expected (N, C, H, W) of a floating dtype, got {shape} of {images.dtype}")
+        if images.ndim != 4 or images.dtype not in (torch.float32, torch.float64):  # half precision has too few places
+            got = f"{tuple(images.shape)} of {images.dtype}"
+            raise ReplearnError(f"images: expected (N, C, H, W) in float32 or float64, got {got}")
         return self.view(images, generator)
 
     @abstractmethod
