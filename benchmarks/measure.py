@@ -6,7 +6,6 @@ functions without arguments that do the same work.
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import importlib
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from replearn_course.scale import machine_name
+from replearn_course.training import peak_memory
 
 Side = Callable[[], Any]
 
@@ -39,10 +39,8 @@ def peak_mib(module: str, side: str, *arguments: str) -> float | None:
     """Peak memory that one run of a side adds, in MiB, or None where the system is not Linux.
 
     A fresh process for each: it prepares the data, runs the side once on the data of ``sides("warm-up")`` so that
-    libraries are loaded, gives free heap back to the system (what is reused would not count), resets the kernel's
-    high-water mark of resident memory (``/proc/self/clear_refs``), runs the side once and reports how far the mark
-    (``VmHWM``) rose above what was resident before. The kernel keeps the mark at each page: no short peak is missed,
-    as by sampling. ``ru_maxrss`` would not do: it survives ``exec``, so a child starts with its parent's.
+    libraries are loaded, and once under :func:`~replearn_course.training.peak_memory`. ``ru_maxrss`` would not do: it
+    survives ``exec``, so a child starts with its parent's.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -76,21 +74,14 @@ def _digits(x: float | None) -> float | None:
     return None if x is None else float(f"{x:.4g}")
 
 
-def _resident_mib(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:")) / 1024
-
-
-def _measure_peak(module: str, side: str, *arguments: str) -> float:
+def _measure_peak(module: str, side: str, *arguments: str) -> float | None:
     sides = importlib.import_module(module).sides
     which = ("ours", "peer").index(side)
     sides("warm-up")[which]()
     run = sides(*arguments)[which]
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _resident_mib("VmRSS")
-    run()
-    return _resident_mib("VmHWM") - before
+    with peak_memory("cpu") as peak:
+        run()
+    return peak.mib
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ def sides(network: str, images: int) -> dict[str, Side]:
         trained.to(memory_format=torch.channels_last).train()
         steps(trained, optimizer, iter([fixed] * len(batches)))
 
-    loader = DataLoader(TwoViews(data), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=2)
+    loader = DataLoader(
+        TwoViews(data), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+    )
 
     def plain() -> None:
         trained, optimizer = method(network)  # contiguous, views one after the other: as such scripts have it
@@ -92,7 +94,7 @@ def sides(network: str, images: int) -> dict[str, Side]:
 
 def rows(quick: bool) -> Iterator[dict[str, Any]]:
     """Time an epoch of each side in turns; the ceiling has no data to make, so a ratio of 1 cannot be passed."""
-    for network, images in (("n1", 8 * BATCH), ("n2", 2 * BATCH)):
+    for network, images in (("n1", 16 * BATCH), ("n2", 4 * BATCH)):
         images = images // 2 if quick else images
         side: dict[str, Callable[[], None]] = sides(network, images)
         for peer, name in (

@@ -694,6 +694,26 @@ def test_two_processes_train_as_one(tmp_path):
         assert alone["loss"] > 0
 
 
+def test_processes_end_together_when_one_is_asked_to(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(JOB),
+        "interrupt",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "last")], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [torch.load(tmp_path / f"last-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert ranks == [{"stopped": "interrupted", "steps": 3}] * 2
+    assert load_checkpoint(tmp_path / "last.pt")["step"] == 3
+
+
 def test_what_cannot_be_shared(monkeypatch):
     from replearn_course.training import ranks
 

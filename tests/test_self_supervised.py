@@ -386,7 +386,7 @@ class Flat(Representation):
 
 def of_accuracy(top1, top5):
     """What fine-tuning might find."""
-    return FineTuned(top1, top5, 0, [], 0.0, 0.0, Flat(), nn.Linear(1, 2))
+    return FineTuned(top1, top5, 0, [], Flat(), nn.Linear(1, 2))
 
 
 @pytest.mark.parametrize(("per_class", "expected"), [(None, {"1": 2, "10": 15}), (500, {"1": 5, "10": 50})])

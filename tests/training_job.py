@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -121,9 +122,24 @@ def train_together(kind: str) -> dict[str, torch.Tensor]:
     return {**method.state_dict(), **row}
 
 
+def interrupt_one(out: str) -> None:
+    """Two processes train; only the second hears of Ctrl-C, in its third step."""
+    rank, steps = int(os.environ["RANK"]), []
+
+    def each_step(n: int) -> None:
+        steps.append(n)
+        if rank == 1 and n == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    _, _, history = train(Path(f"{out}.pt"), each_step=each_step)
+    torch.save({"stopped": history.stopped, "steps": len(steps)}, f"{out}-{rank}.pt")
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "kill":
         train(Path(sys.argv[2]), each_step=lambda _: time.sleep(0.03), checkpoint_seconds=0.0)
+    elif sys.argv[1] == "interrupt":
+        interrupt_one(sys.argv[2])
     else:
         found = {kind: train_together(kind) for kind in sys.argv[2].split(",")}
         torch.save(found, f"{sys.argv[3]}-{os.environ['RANK']}.pt")

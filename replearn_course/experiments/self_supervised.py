@@ -161,7 +161,11 @@ def build(settings: Settings, images: ImageSet) -> nn.Module:
     network = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     if isinstance(network, PatchNet):
         network.fit_whitening(to_float(_some(images, WHITENED)).to(next(network.parameters())))
-    head = named_projector(settings.projector, network.embedding_size)
+    head = (
+        nn.Identity()
+        if settings.method == "supervised"
+        else named_projector(settings.projector, network.embedding_size)
+    )
     return METHODS[settings.method](settings, network, head, len(images.classes))
 
 

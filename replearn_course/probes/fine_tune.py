@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +32,6 @@ class FineTuned:
         top5: the share whose class is among the 5 largest logits.
         images: labelled images trained on.
         losses: the cross-entropy by epoch.
-        seconds: wall time of training and testing.
-        flop: of training.
         encoder: the copy that was trained.
         classifier: the linear layer on it.
     """
@@ -43,8 +40,6 @@ class FineTuned:
     top5: float
     images: int
     losses: list[float]
-    seconds: float
-    flop: float
     encoder: Representation
     classifier: nn.Linear
 
@@ -88,7 +83,6 @@ def fine_tune(
     Source: the protocol of Zhai et al. 2019, https://arxiv.org/abs/1905.03670, that SimCLR, Barlow Twins and VICReg follow: 20
     epochs at batch 256, rates of their own for classifier and encoder.
     """
-    began = time.perf_counter()
     if trained not in TRAINED:
         raise ReplearnError(f"trained: expected one of {', '.join(TRAINED)}, got {trained!r}")
     check_positive(epochs=epochs, batch_size=batch_size, lr=lr, images=len(train))
@@ -122,8 +116,6 @@ def fine_tune(
         top5=top5,
         images=len(train),
         losses=history.column("loss"),
-        seconds=time.perf_counter() - began,
-        flop=history.flop,
         encoder=encoder,
         classifier=method.classifier,
     )

@@ -21,7 +21,7 @@ from replearn_course.scale import Setting, choose, keep_memory
 from replearn_course.training.history import History
 from replearn_course.training.interrupt import Interrupt
 from replearn_course.training.progress import Progress
-from replearn_course.training.ranks import average, share, synchronise
+from replearn_course.training.ranks import any_process, average, share, synchronise
 from replearn_course.training.schedules import Schedule
 
 __all__ = ["fit"]
@@ -120,11 +120,12 @@ def fit(
                     scheduler.step()
                 loop.count(report, len(batch[0]))
                 bar.step(loop.step, loop.means)
-                if interrupt.asked or time.perf_counter() - last_save > checkpoint_seconds:
+                asked = any_process(interrupt.asked, model)  # else the others would wait for the one that has gone
+                if asked or time.perf_counter() - last_save > checkpoint_seconds:
                     loop.seconds += time.perf_counter() - start
                     loop.must_be_finite(loop.means())
                     loop.save(fabric.is_global_zero)
-                    if interrupt.asked:
+                    if asked:
                         history.stopped = "interrupted"
                         return history
                     start = last_save = time.perf_counter()
@@ -147,7 +148,9 @@ def fit(
             if on_epoch:
                 on_epoch(method, history)  # before saving, so that random numbers it takes are not taken again
             loop.save(fabric.is_global_zero)
-            if interrupt.asked:  # the checkpoint knows better: a training that was at its end is at its end
+            if any_process(
+                interrupt.asked, model
+            ):  # the checkpoint knows better: a training that was at its end is at its end
                 history.stopped = "interrupted"
                 return history
     return history

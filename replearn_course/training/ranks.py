@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["average", "from_first", "gather", "share", "synchronise"]
+__all__ = ["any_process", "average", "from_first", "gather", "share", "synchronise"]
 
 
 def _world() -> int:
@@ -28,6 +28,15 @@ def share(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     if not whole:
         raise ReplearnError(f"a batch of {len(batch[0])} cannot be shared by {world} processes")
     return tuple(tensor[dist.get_rank() : whole : world] for tensor in batch)
+
+
+def any_process(says: bool, model: nn.Module) -> bool:
+    """Whether one of the processes says yes, so that all of them do alike."""
+    if _world() == 1:
+        return says
+    answer = torch.tensor(float(says), device=next(model.parameters()).device)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return bool(answer)
 
 
 def average(values: dict[str, float], model: nn.Module) -> dict[str, float]:
