@@ -1,8 +1,8 @@
-"""The learning rates of chapters 11 and 12, which document D1 does not state: chosen on validation images, kept in ``rates.csv``.
+"""Settings that no document states: D1's learning rates, and MoCo's for an encoder without batch norm; kept in ``rates.csv``.
 
 ``python -m benchmarks.rates`` trains N1 on the training images without the validation split for a few epochs at each rate, then
-fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (40 minutes on two cores). The
-test set is not read. The runs stay in ``runs/rates``, so that it goes on where it was stopped.
+fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (an hour on two cores). All is
+judged on validation images, the test set is not read. The runs stay in ``runs/rates``, so that it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -26,8 +26,16 @@ PATH, RUNS = Path(__file__).with_name("rates.csv"), Path("runs/rates")
 SETTING = choose("full")
 SEED = 0
 
-#: By experiment: the epochs of a trial, and its rates.
-TRAININGS = {"vicreg-n1": (3, ("2e-4", "3e-4", "1e-3", "3e-3")), "supervised-n1": (5, ("0.01", "0.05", "0.1"))}
+#: Experiment, what is changed in it, epochs of a trial, and its rates.
+TRAININGS: tuple[tuple[str, dict[str, str], int, tuple[str, ...]], ...] = (
+    ("vicreg-n1", {}, 3, ("2e-4", "3e-4", "1e-3", "3e-3")),
+    ("supervised-n1", {}, 5, ("0.01", "0.05", "0.1")),
+    ("moco", {"projector": "moco-v2", "groups": "1"}, 3, ("3e-4", "1e-3")),
+    ("moco", {"projector": "simclr", "groups": "1"}, 3, ("1e-3",)),
+    ("moco", {"projector": "simclr", "groups": "4"}, 3, ("1e-3",)),
+    ("moco", {"projector": "simclr", "groups": "4", "queue": "1024"}, 3, ("1e-3",)),
+    ("moco", {"projector": "simclr", "groups": "4", "momentum": "0.9"}, 3, ("1e-3",)),
+)
 #: Of the classifier and of the encoder.
 FINE_TUNINGS = {
     "VICReg, 3 epochs": tuple(product((0.1, 0.3, 1.0), (0.02, 0.05))),
@@ -35,11 +43,11 @@ FINE_TUNINGS = {
 }
 
 
-def trained(name: str, epochs: int, lr: str) -> dict[str, Any]:
+def trained(name: str, changes: dict[str, str], epochs: int, lr: str) -> dict[str, Any]:
     """A short training at one rate, linearly probed on the validation images."""
     only_linear = {"reported": "0", "probed": "", "suspects": "0", "drawn": "0", "transfer": "", "partial_lr": "0"}
-    overrides = {"validate": "true", "epochs": str(epochs), "lr": lr} | only_linear
-    folder = RUNS / f"{name}-{lr}"
+    overrides = {"validate": "true", "epochs": str(epochs), "lr": lr} | only_linear | changes
+    folder = RUNS / "-".join([name, lr, *changes.values()])
     result = runner.run(
         name, setting=SETTING, seeds=1, out=folder, resume=folder.exists(), overrides=overrides, progress=False
     )
@@ -63,9 +71,10 @@ def fine_tuned(start: str, lr: float, encoder_lr: float) -> dict[str, Any]:
 def main() -> None:
     """Add each row that is not there yet."""
     rows = read_csv(PATH) if PATH.exists() else []
-    for name, (epochs, rates) in TRAININGS.items():
+    for name, changes, epochs, rates in TRAININGS:
+        label = ", ".join([f"{name}, {epochs} epochs", *(f"{key} {value}" for key, value in changes.items())])
         for lr in rates:
-            _add(rows, f"{name}, {epochs} epochs", lr, "", partial(trained, name, epochs, lr))
+            _add(rows, label, lr, "", partial(trained, name, changes, epochs, lr))
     for start, pairs in FINE_TUNINGS.items():
         for lr, encoder_lr in pairs:
             measure = partial(fine_tuned, start, lr, encoder_lr)
