@@ -40,7 +40,7 @@ def _probes(linear: str | None = None, partial: str | None = None) -> tuple[Metr
 #: What makes a method itself, of its settings.
 _METHOD_CLAUSES = {
     "simclr": "SimCLR, temperature {temperature}",
-    "moco": "MoCo, temperature {temperature}, queue of {queue}, momentum {momentum}",
+    "moco": "MoCo, temperature {temperature}, queue of {queue}, momentum {momentum}, batch norm in {groups} shuffled groups",
     "barlow-twins": "Barlow Twins",
     "wmse": "W-MSE, sub-batches of {sub_batch}",
     "vicreg": "VICReg ({variant}, {invariance:g}/{variance:g}/{covariance:g})",
@@ -121,9 +121,12 @@ _N2_SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "controls": {"smoke": _SMALL, "cpu": _SMALL},
 }
 
+#: With batch norm in the projector, since N1 has none: without any it learns little (benchmarks/rates.csv).
+_MOCO = {"projector": "simclr", "groups": 4}
+
 _METHODS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "simclr": ("SimCLR: contrastive learning within a batch", 8, {"projector": "simclr"}),
-    "moco": ("MoCo v2: contrastive learning against a queue", 8, {"projector": "moco-v2", "temperature": 0.2}),
+    "moco": ("MoCo v2: contrastive learning against a queue", 8, {**_MOCO, "temperature": 0.2}),
     "barlow-twins": ("Barlow Twins: the cross-correlation matrix brought to the identity", 9, {"projector": "d1"}),
     "wmse": ("W-MSE: whitening, then the views of an image brought together", 10, {"projector": "wmse"}),
     "vicreg": ("VICReg: variance, invariance, covariance", 11, {"projector": "1024-1024-1024"}),
@@ -261,9 +264,9 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "wmse_96": ("W-MSE, batch 288, sub-batches of 96", _WMSE | {"batch_size": 288, "sub_batch": 96}),
     "wmse_128": ("W-MSE, sub-batches of 128", _WMSE | {"sub_batch": 128}),
     "wmse_256": ("W-MSE, whole batches of 256", _WMSE | {"sub_batch": 256}),
-    "queue_256": ("MoCo, queue of 256", {"method": "moco", "projector": "moco-v2", "queue": 256}),
-    "queue_4096": ("MoCo, queue of 4096", {"method": "moco", "projector": "moco-v2", "queue": 4096}),
-    "queue_16384": ("MoCo, queue of 16384", {"method": "moco", "projector": "moco-v2", "queue": 16384}),
+    "queue_256": ("MoCo, queue of 256", {"method": "moco", **_MOCO, "queue": 256}),
+    "queue_4096": ("MoCo, queue of 4096", {"method": "moco", **_MOCO, "queue": 4096}),
+    "queue_16384": ("MoCo, queue of 16384", {"method": "moco", **_MOCO, "queue": 16384}),
 }
 
 EXPERIMENTS = (
