@@ -344,7 +344,7 @@ def test_a_turn_keeps_lengths_where_the_sides_differ(monkeypatch):
 
 def test_views_of_what_is_no_batch_of_images_are_refused():
     for bad in (torch.zeros(1, 8, 8), torch.zeros(2, 1, 8, 8).byte()):
-        with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) of a floating dtype, got"):
+        with pytest.raises(ReplearnError, match=r"images: expected \(N, C, H, W\) in float32 or float64, got"):
             RandomAffine()(bad, generator())
 
 

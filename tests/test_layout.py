@@ -30,6 +30,7 @@ ROOMS = [
     "results",
     "scale",
     "files",
+    "precision",
     "errors",
 ]
 NOT_ROOMS = {"__init__", "__main__"}
