@@ -1,6 +1,7 @@
 """Self-supervised experiments: what is measured is what the catalogue names, on the parts and after the epochs that it says."""
 
 import dataclasses
+import math
 import os
 import signal
 
@@ -15,7 +16,16 @@ from replearn_course import methods
 from replearn_course.cli import app
 from replearn_course.data import ImageSet, Splits, ViewBatches
 from replearn_course.errors import ReplearnError
-from replearn_course.experiments import EXPERIMENTS, ablations, controls, evaluation, find, runner, self_supervised
+from replearn_course.experiments import (
+    EXPERIMENTS,
+    ablations,
+    controls,
+    evaluation,
+    find,
+    floors,
+    runner,
+    self_supervised,
+)
 from replearn_course.experiments import suspects as suspects_
 from replearn_course.experiments.catalogue import images as catalogue
 from replearn_course.experiments.runner import Context, Interrupted
@@ -554,10 +564,29 @@ def test_floors(tmp_path):
     found = result["outcomes"][0]["metrics"]
     named = {metric.name for metric in find("floors").metrics}
     assert named - set(found) == {f"untrained_{n}{what}" for n in ("n2", "resnet18") for what in ("", "_dimensions")}
-    assert not set(found) - named
+    assert set(found) - named == {f"{name}_weight_decay" for name in ("pixels", "pca", "untrained_n1", "kmeans")}
     sizes = {name.removesuffix("_dimensions"): n for name, n in found.items() if name.endswith("_dimensions")}
     assert sizes == {"pixels": 192, "pca": 6, "untrained_n1": 256, "kmeans": 20}
     assert min(found["pixels"], found["pca"]) > 0.6  # classes differ in brightness, which patches are normalised for
+
+
+def test_the_weight_decay_of_a_floor_is_chosen_on_validation_images(tmp_path, monkeypatch, tiny):
+    probed = []
+
+    def spy(z, y, test_z, test_y, weight_decay):
+        probed.append((len(z), len(test_z), weight_decay))
+        return of_accuracy(1 - abs(math.log10(weight_decay) + 3) / 10, 1.0)  # best at 1e-3
+
+    monkeypatch.setattr(floors, "linear_probe", spy)
+    context = Context(SETTING, Splits(tiny.published, tiny.test, 20), 0, tmp_path, False, False)
+    own = floors.Settings(centroids=5, patches=300, untrained="", weight_decays="1e-2 1e-3 1e-4")
+    found = floors.run(context, own)["metrics"]
+    n, test = len(tiny.published), len(tiny.test)
+    tried = [(n - 20, 20, decay) for decay in (1e-2, 1e-3, 1e-4)]
+    assert probed == [*tried, (n, test, 1e-3)] * 3
+    assert found["kmeans_weight_decay"] == 1e-3
+    floors.run(context, own)
+    assert len(probed) == 12  # kept, not measured again
 
 
 @pytest.mark.parametrize("name", ["controls-n1", "controls-n2"])

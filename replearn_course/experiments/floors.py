@@ -23,23 +23,40 @@ __all__ = ["Settings", "figures", "run"]
 
 @dataclass(frozen=True)
 class Settings:
-    """``components`` of PCA; ``centroids`` and ``patches`` of k-means; ``untrained`` names encoders."""
+    """Sizes of the representations, and what their probe may choose from.
+
+    Attributes:
+        components: of PCA.
+        centroids: of k-means, and ``patches`` that they are learned from.
+        untrained: names of encoders.
+        weight_decays: of the probe, one of which is chosen on validation images: 16,000 dimensions need another than 256.
+    """
 
     components: int = 256
     centroids: int = 1600
     patches: int = 200_000
     untrained: str = "n1 n2 resnet18"
+    weight_decays: str = "1e-5 1e-4 1e-3 1e-2"
 
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
-    """Each representation, linearly probed on the test set."""
-    train, test = context.data.published, context.data.test
+    """Each representation, linearly probed on the test set; with the weight decay that is best on validation images."""
+    train, test, held = context.data.published, context.data.test, context.data.n_validation
     metrics: dict[str, float] = {}
 
     def probe(name: str, representation: Representation, batch_size: int = 512) -> None:
-        train_z, test_z = (embed(representation, images.images, batch_size) for images in (train, test))
-        found = linear_probe(train_z, train.labels.cpu(), test_z, test.labels.cpu())
-        metrics.update({name: found.top1, f"{name}_dimensions": train_z.shape[1]})
+        metrics.update(context.once(name, lambda: probed(name, representation, batch_size)))
+
+    def probed(name: str, representation: Representation, batch_size: int) -> dict[str, float]:
+        z, y = embed(representation, train.images, batch_size), train.labels.cpu()
+
+        def on_validation_images(weight_decay: float) -> float:
+            return linear_probe(z[:-held], y[:-held], z[-held:], y[-held:], weight_decay=weight_decay).top1
+
+        chosen = max(map(float, settings.weight_decays.split()), key=on_validation_images)
+        test_z = embed(representation, test.images, batch_size)
+        top1 = linear_probe(z, y, test_z, test.labels.cpu(), weight_decay=chosen).top1
+        return {name: top1, f"{name}_dimensions": z.shape[1], f"{name}_weight_decay": chosen}
 
     pixels = Pixels(train.images[0].numel())
     components = min(settings.components, pixels.embedding_size)

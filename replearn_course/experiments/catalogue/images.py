@@ -294,7 +294,8 @@ EXPERIMENTS = (
         settings={},
         scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
         protocol=(
-            "linear probe (L-BFGS) on standardised features, all training images, test set used once; PCA to {components}; "
+            "linear probe (L-BFGS) on standardised features, weight decay the best of {weight_decays} on validation images, then "
+            "all training images, test set used once; PCA to {components}; "
             "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
             "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
         ),
