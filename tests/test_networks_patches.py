@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from replearn_course.data import RandomResizedCrop
 from replearn_course.errors import ReplearnError
 from replearn_course.networks import PatchAverage, PatchNet, count_parameters, whitening_filters
 
@@ -177,6 +178,16 @@ def test_flip_makes_an_image_and_its_mirror_image_equal():
         PatchAverage(Fingerprint(3), 3, 2, True)(x), PatchAverage(Fingerprint(3), 3, 2, True)(x.flip(3))
     )
     assert not torch.allclose(PatchAverage(Fingerprint(3), 3, 2)(x), PatchAverage(Fingerprint(3), 3, 2)(x.flip(3)))
+
+
+@pytest.mark.parametrize("size", [3, 4, 6, 8])
+def test_patches_are_resized_as_the_views_are_that_an_encoder_was_trained_on(size):
+    x = pictures(3, 7).clamp(0, 1)
+    crop = RandomResizedCrop(size, (1.0, 1.0), (1.0, 1.0))
+    encoder = Fingerprint(size)
+    places = itertools.product((0, 3), (0, 3))
+    seen = [encoder(crop(x[:, :, row : row + 4, column : column + 4], torch.Generator())) for row, column in places]
+    assert torch.allclose(PatchAverage(encoder, 4, 3, size=size)(x), torch.stack(seen).mean(0))
 
 
 def test_patch_average_says_what_it_cannot_take():

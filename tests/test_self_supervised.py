@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import signal
+from itertools import product
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def run(name, out, seeds=1, **arguments):
 #: Given and in no table: what helps to understand a result, and the geometry of the other dataset.
 UNNAMED = {"d1_lr", *(f"transfer_{name}" for name in ("d1_lr", "dimensions", "rank", "spread"))}
 #: Of experiments whose table shows less.
-NOT_SHOWN = {"short-run": {"d1_top1", "d1_top5"}, "vicreg-n1-seen": {"knn"}}
+NOT_SHOWN = {**{name: {"d1_top1", "d1_top5"} for name in ("short-run", "long-run")}, "vicreg-n1-seen": {"knn"}}
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("n2")])
@@ -99,8 +100,6 @@ def test_what_is_measured_is_what_the_catalogue_names(name, tmp_path, tiny):
     short = lambda epoch: max(1, int(epoch) // 10)  # noqa: E731
     epochs = {"epochs": short(own.epochs), "reported": own.reported and short(own.reported)}
     probed = " ".join(str(short(epoch)) for epoch in own.probed.split())
-    if name == "long-run":
-        epochs, probed = {"epochs": 1}, ""
     found = measured(tmp_path / "seed", settings_of(name, **epochs, probed=probed), tiny)
     suffixes = {f"_{short(epoch)}": f"_{epoch}" for epoch in own.probed.split()}
     given = set()
@@ -624,11 +623,32 @@ def test_a_result_names_all_data_that_it_is_of(tmp_path, tiny, no_figures):
 
 
 def test_patches_need_crops_at_their_own_size_and_keep_the_kinds_of_views_apart(tiny):
-    for views in ("simclr", "barlow", "patches-enlarged", "none"):
-        with pytest.raises(ReplearnError, match="views: patches need a preset that crops images at their own size"):
+    for views in ("simclr", "barlow", "none"):
+        with pytest.raises(ReplearnError, match=f"views: patches need 'patches' or 'patches-enlarged', got '{views}'"):
             self_supervised.transforms(Settings(views=views, patch=5), tiny.train)
     drawn = self_supervised.transforms(Settings(views="patches", patch=5, n_views=3), tiny.train)
     assert [view(torch.rand(2, 3, 8, 8), torch.Generator()).shape[-1] for view in drawn] == [5] * 3
+
+
+def test_enlarged_patches_are_trained_on_and_embedded_alike(tmp_path, tiny):
+    """A square of 5 pixels of 8, brought back to 8."""
+    own = Settings(**TINY | {"views": "patches-enlarged", "patch": 5, "stride": 3})
+    view = self_supervised.transforms(own, tiny.train)[0]
+    x = torch.rand(50, 3, 8, 8)
+    boxes = view.steps[0]._boxes(50, 8, 8, torch.Generator())
+    assert (boxes[:, 2:] == 5).all()
+    assert boxes[:, :2].unique().tolist() == [0, 1, 2, 3]
+    assert view(x, torch.Generator()).shape == x.shape
+    context = Context(SETTING, tiny, 0, tmp_path, False, False)
+    self_supervised.save_weights(
+        tmp_path / "encoder-epoch-1.safetensors", self_supervised.encoder(own.encoder, 3, 8).state_dict(), {}
+    )
+    network = self_supervised.kept(context, own, tiny.train, 1)
+    crop = self_supervised.RandomResizedCrop(8, (1.0, 1.0), (1.0, 1.0))
+    corners = [
+        network.encoder(crop(x[:, :, r : r + 5, c : c + 5], torch.Generator())) for r, c in product((0, 3), (0, 3))
+    ]
+    assert torch.allclose(network(x), torch.stack(corners).mean(0), atol=1e-5)
 
 
 def test_all_pictures_of_a_folder_without_labels_are_trained_on(tiny):

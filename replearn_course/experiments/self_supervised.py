@@ -12,7 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course import methods, plots
-from replearn_course.data import Compose, ImageSet, RandomCrop, Splits, ViewBatches, load, preset, to_float, without
+from replearn_course.data import (
+    Compose,
+    ImageSet,
+    RandomCrop,
+    RandomResizedCrop,
+    Splits,
+    Transform,
+    ViewBatches,
+    load,
+    preset,
+    to_float,
+    without,
+)
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
 from replearn_course.errors import ReplearnError, unknown_name
 from replearn_course.experiments.evaluation import evaluate, few_labels
@@ -50,7 +62,8 @@ class Settings:
         projector: a named one, of its own where a method needs it.
         without: augmentations that are taken out of the views.
         patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
-            ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images.
+            ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images. They are enlarged to
+            the size of the image if ``views`` are.
         components: principal components of the training images' representations that are kept, or as many as there are; 0 for
             the dimensions as they are.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
@@ -233,7 +246,8 @@ def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int
     restore_weights(_file(context, epoch, name), network)
     network.to(context.setting.device).eval()
     if settings.patch:
-        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
+        size = images.images.shape[-1] if settings.views == "patches-enlarged" else 0
+        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts, size)
     if settings.components:
         z = embed(network, _some(images, COMPONENTS_FROM))
         network = PrincipalComponents.fit(network, z, min(settings.components, *z.shape)).to(context.setting.device)
@@ -250,18 +264,19 @@ def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
     views = preset(settings.views, images.images.shape[-1], settings.n_views)
     for name in settings.without.split():
         views = without(views, name)
-    return tuple(_of_patches(view, settings.patch) for view in views) if settings.patch else views
+    if not settings.patch:
+        return views
+    if settings.views not in ("patches", "patches-enlarged"):
+        raise ReplearnError(f"views: patches need 'patches' or 'patches-enlarged', got {settings.views!r}")
+    area = (settings.patch / images.images.shape[-1]) ** 2
+    return tuple(Compose(tuple(_of_patch(step, settings.patch, area) for step in view.steps)) for view in views)
 
 
-def _of_patches(view: Compose, patch: int) -> Compose:
-    """A view with its crops brought to the side of the patches.
-
-    Raises:
-        ReplearnError: for one that takes no crop of the image at its own size.
-    """
-    if not any(isinstance(step, RandomCrop) for step in view.steps):
-        raise ReplearnError("views: patches need a preset that crops images at their own size, such as 'patches'")
-    return Compose(tuple(RandomCrop(patch) if isinstance(step, RandomCrop) else step for step in view.steps))
+def _of_patch(step: Transform, patch: int, area: float) -> Transform:
+    """A crop of the side of the patches, which are ``area`` of the image, instead of the preset's; else the step itself."""
+    if isinstance(step, RandomCrop):
+        return RandomCrop(patch)
+    return replace(step, area=(area, area)) if isinstance(step, RandomResizedCrop) else step
 
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from replearn_course.experiments.experiment import Experiment, Metric
@@ -49,10 +50,16 @@ _METHOD_CLAUSES = {
 }
 
 
-def _protocol(s: Any) -> str:
-    """How the numbers of a training and its probes come about: what the settings say, and no more."""
+def _protocol(s: Any, tries: str = "") -> str:
+    """How the numbers of a training and its probes come about: what the settings say, and no more.
+
+    Args:
+        s: the settings.
+        tries: the table of those by which the recipe was chosen, if there is one.
+    """
     supervised = s.method == "supervised"
     kind = f" of patches of {s.patch} pixels" if s.patch else ""
+    kind += ", enlarged to the size of the image" if s.views == "patches-enlarged" else ""
     views = f"{s.n_views} {'patches of an image in a step' if s.patch else 'views ' + s.views}"
     text = [
         _METHOD_CLAUSES[s.method].format(**vars(s)),
@@ -73,7 +80,7 @@ def _protocol(s: Any) -> str:
         trained += f"; the representation is the mean over {grid}"
         trained += f", over each of {s.parts} × {s.parts} parts of the image" if s.parts > 1 else ""
         trained += f", in {s.components} principal components of training images" if s.components else ""
-        trained += ". Compute is 6 × multiply-adds × patches, projector and fixed first layer included"
+        trained += ". Compute is 6 × multiply-adds × patches, projector and fixed layers included"
     probes = [
         "Probes on frozen, un-augmented representations of all training images, batch-norm statistics fixed, tested once each on "
         + ("validation images" if s.validate else "test images")
@@ -95,8 +102,8 @@ def _protocol(s: Any) -> str:
     if s.transfer:
         size = f" brought to {s.transfer_size} pixels" if s.transfer_size else ""
         probes += [f"{s.transfer}{size} with the same encoder and probes"]
-    chosen = "Recipe chosen on validation images, tries in benchmarks/short_run.csv" if s.patch else ""
-    if not s.patch and (s.partial_lr or s.views in ("d1", "none")):
+    chosen = f"Recipe chosen on validation images, tries in {tries}" if tries else ""
+    if not tries and (s.partial_lr or s.views in ("d1", "none")):
         chosen = "Rates of D1's recipes and of fine-tuning chosen with N1 on validation images (benchmarks/rates.csv)"
     return ". ".join(filter(None, [trained, "; ".join(probes), chosen]))
 
@@ -269,6 +276,12 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "queue_16384": ("MoCo, queue of 16384", {"method": "moco", **_MOCO, "queue": 16384}),
 }
 
+_FROZEN = (
+    *_accuracies("", "linear probe, L-BFGS"),
+    Metric("knn", "200 nearest neighbours", "percent"),
+    *_COST,
+)
+
 EXPERIMENTS = (
     Experiment(
         name="floors",
@@ -346,12 +359,7 @@ EXPERIMENTS = (
         chapter=11,
         module="self_supervised",
         data="cifar10",
-        metrics=(
-            Metric("top1", "linear probe, L-BFGS, top-1", "percent"),
-            Metric("top5", "linear probe, L-BFGS, top-5", "percent"),
-            Metric("knn", "200 nearest neighbours", "percent"),
-            *_COST,
-        ),
+        metrics=_FROZEN,
         settings={
             "method": "emp-ssl",
             "distortion": 0.2,
@@ -372,7 +380,7 @@ EXPERIMENTS = (
             "partial_lr": 0.0,
         },
         scales={"smoke": {"n_views": 8, "epochs": 1, "probed": "", "stride": 15, "components": 64}},
-        protocol=_protocol,
+        protocol=partial(_protocol, tries="benchmarks/short_run.csv"),
         any_images=True,
     ),
     Experiment(
@@ -382,22 +390,28 @@ EXPERIMENTS = (
         chapter=11,
         module="self_supervised",
         data="cifar10",
-        metrics=(*_probes(), *_COST),
+        metrics=_FROZEN,
         settings={
+            "method": "emp-ssl",
             "encoder": "resnet18",
-            "projector": "2048-2048-2048",
-            "views": "barlow",
-            "without": "blur",
-            "epochs": 1000,
-            "batch_size": 256,
-            "optimizer": "lars",
-            "lr": 0.3,
-            "weight_decay": 1e-4,
-            "warmup": 0.01,
-            "probed": "10 30 100 300",
+            "projector": "2048-1024",
+            "views": "patches-enlarged",
+            "n_views": 20,
+            "patch": 16,
+            "stride": 4,
+            "flip": True,
+            "parts": 2,
+            "epochs": 30,
+            "batch_size": 64,
+            "optimizer": "muon",
+            "lr": 0.04,
+            "partial_lr": 0.0,
         },
-        scales={"smoke": {"epochs": 1, "images": 256, "probed": ""}, "cpu": {"epochs": 1, "probed": ""}},
-        protocol=_protocol,
+        scales={
+            "smoke": {"n_views": 4, "epochs": 1, "images": 256, "stride": 16},
+            "cpu": {"epochs": 1, "images": 2000, "stride": 16, "flip": False},
+        },
+        protocol=partial(_protocol, tries="benchmarks/long_run.csv"),
         any_images=True,
     ),
     *(_method(name, *entry) for name, entry in _METHODS.items()),

@@ -1,0 +1,18 @@
+"""The path to the long run's recipe: a few changes, half an epoch each, judged on validation images, kept in ``long_run.csv``.
+
+``python -m benchmarks.long_run`` is for a GPU: half a minute a try, most of an hour without one.
+"""
+
+from benchmarks.tries import Tries
+
+#: Of all tries: half of the images once, and nine patches to an image instead of fifty.
+COMMON = {"epochs": "1", "images": "25000", "stride": "8", "flip": "false"}
+
+CHANGES = {
+    "the recipe": {"lr": "0.07"},  # more for fewer steps
+    "LARS, as the authors": {"optimizer": "lars", "lr": "0.3", "weight_decay": "1e-4"},
+    "patches at their own size, twice the epochs": {"views": "patches", "epochs": "2", "lr": "0.07"},
+}
+
+if __name__ == "__main__":
+    Tries("long-run", COMMON, CHANGES).make()
