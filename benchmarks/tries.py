@@ -1,4 +1,4 @@
-"""The path to a recipe: one change at a time, judged on validation images, kept in a table. The test set is not read."""
+"""The path to a recipe: one change at a time, judged on validation images, kept in a table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Tries:
             self.add(name, lambda n=name, c=changes: self.measured({**self.common, **c}, n))  # type: ignore[misc]
 
     def measured(self, overrides: Mapping[str, str], name: str) -> dict[str, Any]:
-        """One training, linearly probed on the validation images."""
+        """One training, linearly probed on the validation images if ``overrides`` do not say otherwise."""
         folder = self.runs / name.replace(" ", "-").replace(",", "")
         result = runner.run(
             self.experiment,
@@ -59,8 +59,8 @@ class Tries:
         )
         return result["outcomes"][0]["metrics"]
 
-    def add(self, change: str, measure: Callable[[], dict[str, Any]]) -> None:
-        """Measure and write a row, if it is not there."""
+    def add(self, change: str, measure: Callable[[], dict[str, Any]], tested_on: str = "validation") -> None:
+        """Measure and write a row, if it is not there; ``tested_on`` says which images the numbers are of."""
         rows = read_csv(self.path) if self.path.exists() else []
         if any(row["change"] == change for row in rows):
             return
@@ -68,8 +68,9 @@ class Tries:
         rows.append(
             {
                 "change": change,
-                "val_top1": f"{found['top1']:.4f}",
-                "val_knn": f"{found['knn']:.4f}",
+                "tested_on": tested_on,
+                "top1": f"{found['top1']:.4f}",
+                "knn": f"{found['knn']:.4f}",
                 "dimensions": f"{found['dimensions']}",
                 "rank": f"{found['rank']:.1f}",
                 "training_tflop": f"{found['tflop']:.1f}" if "tflop" in found else "",

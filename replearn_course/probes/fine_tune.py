@@ -94,6 +94,7 @@ def fine_tune(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method = Supervised(encoder if trained == "all" else _Frozen(encoder, trained), len(train.classes))
+    method.to(next((p.device for p in encoder.parameters()), "cpu"))
     groups: list[dict[str, Any]] = [{"params": method.classifier.parameters(), "lr": lr}]
     if trained == "all":
         groups.append({"params": encoder.parameters(), "lr": lr if encoder_lr is None else encoder_lr})
