@@ -1,8 +1,9 @@
 """Settings that no document states: D1's learning rates, and MoCo's for an encoder without batch norm; kept in ``rates.csv``.
 
 ``python -m benchmarks.rates`` trains N1 on the training images without the validation split for a few epochs at each rate, then
-fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (an hour on two cores). All is
+fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (two hours on two cores). All is
 judged on validation images, the test set is not read. The runs stay in ``runs/rates``, so that it goes on where it was stopped.
+N2's encoder is that of the run ``vicreg-n2``, which saw the validation images too, without their labels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from replearn_course.data import load
 from replearn_course.experiments import runner
 from replearn_course.experiments.evaluation import few_labels
 from replearn_course.files import read_csv, restore_weights, write_csv
-from replearn_course.networks import N1
+from replearn_course.networks import encoder
 from replearn_course.scale import choose, machine_name
 
 PATH, RUNS = Path(__file__).with_name("rates.csv"), Path("runs/rates")
@@ -36,10 +37,20 @@ TRAININGS: tuple[tuple[str, dict[str, str], int, tuple[str, ...]], ...] = (
     ("moco", {"projector": "simclr", "groups": "4", "queue": "1024"}, 3, ("1e-3",)),
     ("moco", {"projector": "simclr", "groups": "4", "momentum": "0.9"}, 3, ("1e-3",)),
 )
-#: Of the classifier and of the encoder.
-FINE_TUNINGS = {
-    "VICReg, 3 epochs": tuple(product((0.1, 0.3, 1.0), (0.02, 0.05))),
-    "from scratch": ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3), (1.0, 1.0)),
+#: By start, the network, the file of its weights if it is not new, and rates of the classifier and of the encoder.
+FINE_TUNINGS: dict[str, tuple[str, str, tuple[tuple[float, float], ...]]] = {
+    "VICReg, 3 epochs": (
+        "n1",
+        "runs/rates/vicreg-n1-1e-3/*/seed-0/encoder-epoch-3.safetensors",
+        tuple(product((0.1, 0.3, 1.0), (0.02, 0.05))),
+    ),
+    "from scratch": ("n1", "", ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3), (1.0, 1.0))),
+    "VICReg of N2, 30 epochs": (
+        "n2",
+        "runs/vicreg-n2-full/seed-0/encoder-epoch-30.safetensors",
+        ((0.3, 0.02), (0.1, 0.02), (0.1, 0.005), (0.03, 0.005)),
+    ),
+    "N2 from scratch": ("n2", "", ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3))),
 }
 
 
@@ -55,13 +66,13 @@ def trained(name: str, changes: dict[str, str], epochs: int, lr: str) -> dict[st
     return {"linear": found["top1"], "linear_as_d1": found["d1_top1"], "network": found.get("network_top1")}
 
 
-def fine_tuned(start: str, lr: float, encoder_lr: float) -> dict[str, Any]:
+def fine_tuned(name: str, weights: str, lr: float, encoder_lr: float) -> dict[str, Any]:
     """Fine-tuning on few labels at one pair of rates, tested on the validation images."""
     data = load("cifar10", "full").to(SETTING.device)
     torch.manual_seed(SEED)
-    network = N1().to(SETTING.device)
-    if start != "from scratch":
-        (file,) = (RUNS / "vicreg-n1-1e-3").glob("*/seed-0/encoder-epoch-3.safetensors")
+    network = encoder(name).to(SETTING.device)
+    if weights:
+        (file,) = Path().glob(weights)
         restore_weights(file, network)
     rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": SEED, "setting": SETTING}
     found = few_labels(network, data.train, data.validation, **rates)  # without the shares on which it diverged
@@ -75,9 +86,9 @@ def main() -> None:
         label = ", ".join([f"{name}, {epochs} epochs", *(f"{key} {value}" for key, value in changes.items())])
         for lr in rates:
             _add(rows, label, lr, "", partial(trained, name, changes, epochs, lr))
-    for start, pairs in FINE_TUNINGS.items():
+    for start, (network, weights, pairs) in FINE_TUNINGS.items():
         for lr, encoder_lr in pairs:
-            measure = partial(fine_tuned, start, lr, encoder_lr)
+            measure = partial(fine_tuned, network, weights, lr, encoder_lr)
             _add(rows, f"fine-tuning, {start}", f"{lr:g}", f"{encoder_lr:g}", measure)
 
 
