@@ -440,9 +440,10 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
         return probe(*tensors, **rule)
 
     monkeypatch.setattr(evaluation, "linear_probe", spy)
-    found = evaluation.linear(z, y, test_z, test_y, 10, 7)
+    here = torch.device("cpu")
+    found = evaluation.linear(z, y, test_z, test_y, 10, 7, here)
     ours, *tried, theirs = calls
-    assert ours[4] == {}
+    assert ours[4] == {"device": here}
     assert [call[4]["lr"] for call in tried] == list(evaluation.SGD_RATES)
     held = {tuple(row.tolist()) for row in tried[0][2]}
     for train_z, _, held_z, held_y, rule in tried:
@@ -453,7 +454,8 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
         assert all(
             torch.equal(y[(z == row).all(dim=1)], label[None]) for row, label in zip(held_z, held_y, strict=True)
         )
-        assert rule == {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0, "seed": 7, "lr": rule["lr"]}
+        own = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0, "seed": 7, "device": here}
+        assert rule == own | {"lr": rule["lr"]}
     scores = [probe(*call[:4], **call[4]).top1 for call in tried]
     assert found["d1_lr"] == evaluation.SGD_RATES[scores.index(max(scores))]
     assert all(torch.equal(a, b) for a, b in zip(theirs[:4], (z, y, test_z, test_y), strict=True))

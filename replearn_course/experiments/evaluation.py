@@ -21,19 +21,25 @@ SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
 def linear(
-    train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor, validation: int, seed: int
+    train_z: Tensor,
+    train_y: Tensor,
+    test_z: Tensor,
+    test_y: Tensor,
+    validation: int,
+    seed: int,
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """The linear probe in our setting and in document D1's: SGD, 20 epochs, batch 256, embeddings as they are.
 
     D1 states no learning rate for its probe: it is chosen on ``validation`` embeddings held out of the training ones.
     """
-    ours = linear_probe(train_z, train_y, test_z, test_y)
-    lr = choose_sgd_lr(train_z, train_y, validation, seed)
-    theirs = _as_d1(train_z, train_y, test_z, test_y, lr, seed)
+    ours = linear_probe(train_z, train_y, test_z, test_y, device=device)
+    lr = choose_sgd_lr(train_z, train_y, validation, seed, device)
+    theirs = _as_d1(train_z, train_y, test_z, test_y, lr, seed, device)
     return {"top1": ours.top1, "top5": ours.top5, "d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
 
 
-def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
+def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int, device: torch.device | None = None) -> float:
     """The rate whose probe, trained on the rest, is best on the first ``validation`` embeddings of a random order.
 
     Of rates that are equally good it is the smallest; one at which the loss is not finite counts as never right.
@@ -43,16 +49,24 @@ def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int) -> float:
 
     def accuracy(lr: float) -> float:
         try:
-            return _as_d1(z[kept], y[kept], z[held], y[held], lr, seed).top1
+            return _as_d1(z[kept], y[kept], z[held], y[held], lr, seed, device).top1
         except ReplearnError:  # the loss is not finite
             return 0.0
 
     return max(SGD_RATES, key=accuracy)
 
 
-def _as_d1(train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor, lr: float, seed: int) -> LinearProbe:
+def _as_d1(
+    train_z: Tensor,
+    train_y: Tensor,
+    test_z: Tensor,
+    test_y: Tensor,
+    lr: float,
+    seed: int,
+    device: torch.device | None,
+) -> LinearProbe:
     rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0}
-    return linear_probe(train_z, train_y, test_z, test_y, **rule, lr=lr, seed=seed)
+    return linear_probe(train_z, train_y, test_z, test_y, **rule, lr=lr, seed=seed, device=device)
 
 
 def few_labels(
@@ -99,7 +113,7 @@ def evaluate(encoder: Representation, train: ImageSet, test: ImageSet, *, seed: 
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()
-    found = linear(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed)
+    found = linear(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed, train.images.device)
     k = min(200, len(train_z))
     return found | {
         "knn": knn(train_z, train_y, test_z, test_y, k=k, temperature=0.07, metric="cosine").top1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,12 +44,13 @@ def suspects(
     rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": seed, "setting": setting}
     few = train.fraction(0.1, seed)
     has_statistics = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in encoder.modules())
-    honest = linear_probe(z["train"], y["train"], z["test"], y["test"])
+    fit_linear = partial(linear_probe, device=train.images.device)
+    honest = fit_linear(z["train"], y["train"], z["test"], y["test"])
     found = {
         "honest": honest.top1,
         "tested_on_train": (honest.predict(z["train"]) == y["train"]).double().mean().item(),
-        "trained_on_test": linear_probe(z["test"], y["test"], z["test"], y["test"]).top1,
-        "trained_on_both": linear_probe(*both, z["test"], y["test"]).top1,
+        "trained_on_test": fit_linear(z["test"], y["test"], z["test"], y["test"]).top1,
+        "trained_on_both": fit_linear(*both, z["test"], y["test"]).top1,
         "honest_sgd": fine_tune(encoder, train, test, trained="classifier", epochs=epochs, **rates).top1,
         "fine_tuned": fine_tune(encoder, train, test, epochs=epochs, **rates).top1,
         "partial_tested_on_train": fine_tune(encoder, few, few, **rates).top1,
