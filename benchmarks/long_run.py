@@ -1,4 +1,4 @@
-"""The path to the long run's recipe: a few changes, half an epoch each, judged on validation images, kept in ``long_run.csv``.
+"""The path to the long run's recipe: a few changes, on half of the images, judged on validation images, in ``long_run.csv``.
 
 ``python -m benchmarks.long_run`` is for a GPU: half a minute of training a try, most of an hour without one. Last comes one
 epoch of all training images by the recipe, tested once on the test images.

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from replearn_course.data import load
+from replearn_course.errors import ReplearnError
 from replearn_course.experiments import runner
 from replearn_course.experiments.evaluation import few_labels
 from replearn_course.files import read_csv, restore_weights, write_csv
@@ -72,8 +73,10 @@ def fine_tuned(name: str, weights: str, lr: float, encoder_lr: float) -> dict[st
     torch.manual_seed(SEED)
     network = encoder(name).to(SETTING.device)
     if weights:
-        (file,) = Path().glob(weights)
-        restore_weights(file, network)
+        files = list(Path().glob(weights))
+        if not files:
+            raise ReplearnError(f"{weights}: expected the weights of that run, got none; make it first")
+        restore_weights(files[0], network)
     rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": SEED, "setting": SETTING}
     found = few_labels(network, data.train, data.validation, **rates)  # without the shares on which it diverged
     return {share: found.get(f"{share}_top1", 0.0) for share in ("partial1", "partial10")}

@@ -17,7 +17,9 @@ __all__ = ["Tries"]
 
 @dataclass(frozen=True)
 class Tries:
-    """The table of an experiment's tries, ``benchmarks/NAME.csv``; its runs stay in ``runs/NAME``, and go on where they stopped.
+    """The table of an experiment's tries, ``benchmarks/NAME.csv``; its runs stay in ``runs/NAME-tries``.
+
+    What is measured already is not measured again: a try that was cut off goes on where it stopped.
 
     Attributes:
         experiment: whose recipe is looked for.
