@@ -429,6 +429,21 @@ def test_a_copy_with_too_few_images_leaves_the_share_out(tmp_path, monkeypatch):
     ]
 
 
+def test_linear_probes_are_trained_where_the_images_are(monkeypatch):
+    """Embeddings are on the CPU, and a probe trains by default where they are: beside a GPU it would stand idle."""
+    probe, devices = evaluation.linear_probe, []
+
+    def spy(*tensors, device=None, **rule):
+        devices.append(device)
+        return probe(*tensors, device=device, **rule)
+
+    monkeypatch.setattr(evaluation, "linear_probe", spy)
+    data = images(80)
+    evaluation.evaluate(Flat(), data, images(20), seed=0)
+    assert len(devices) == 2 + len(evaluation.SGD_RATES)
+    assert set(devices) == {data.images.device}
+
+
 def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     z, y = torch.randn(60, 5, generator=generator), torch.arange(60) % 3
