@@ -1,7 +1,8 @@
 """The path to the short run's recipe: one change at a time, judged on validation images, kept in ``short_run.csv``.
 
 ``python -m benchmarks.short_run`` trains ``short-run`` with each change at 0.04 PFLOP, an eighth of its budget, on a part of the
-training images, and adds the rows that are missing (five minutes each on two cores). With ``--whole`` it trains the recipe as it
+training images, and adds the rows that are missing (five minutes each on two cores); names of changes after the command choose
+some of them. With ``--whole`` it trains the recipe as it
 is on the training images without the validation split and compares ways to make one representation of an image. The test set is
 not read.
 """
@@ -66,9 +67,11 @@ def by_another_way(changes: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Add each row that is not there yet."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.short_run", description=__doc__)
+    parser.add_argument("change", nargs="*", help="some of the changes, instead of all")
     parser.add_argument("--whole", action="store_true", help="the whole recipe, and ways to put its patches together")
-    if not parser.parse_args().whole:
-        TRIES.make()
+    arguments = parser.parse_args()
+    if not arguments.whole:
+        TRIES.make(*arguments.change)
         return
     TRIES.add("the whole recipe", partial(TRIES.measured, {}, "whole"))
     for way, changes in WAYS.items():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from replearn_course.errors import unknown_name
 from replearn_course.experiments import runner
 from replearn_course.files import read_csv, write_csv
 from replearn_course.scale import Setting, choose, machine_gflops, machine_name
@@ -42,10 +44,13 @@ class Tries:
         """The folder of the runs."""
         return Path("runs") / f"{self.experiment}-tries"
 
-    def make(self) -> None:
-        """Make the tries that the table does not have yet."""
-        for name, changes in self.changes.items():
-            self.add(name, lambda n=name, c=changes: self.measured({**self.common, **c}, n))  # type: ignore[misc]
+    def make(self, *names: str) -> None:
+        """Make the tries of these changes, of all without names, but not those that the table has."""
+        for name in names:
+            if name not in self.changes:
+                raise unknown_name("change", name, self.changes)
+        for name in names or self.changes:
+            self.add(name, partial(self.measured, {**self.common, **self.changes[name]}, name))
 
     def measured(self, overrides: Mapping[str, str], name: str) -> dict[str, Any]:
         """One training, linearly probed on the validation images if ``overrides`` do not say otherwise."""

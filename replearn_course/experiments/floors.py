@@ -36,7 +36,7 @@ class Settings:
     centroids: int = 1600
     patches: int = 200_000
     untrained: str = "n1 n2 resnet18"
-    weight_decays: str = "1e-5 1e-4 1e-3 1e-2"
+    weight_decays: str = "1e-5 1e-4 1e-3 1e-2 1e-1"
 
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
