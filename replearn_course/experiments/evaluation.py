@@ -14,7 +14,7 @@ from replearn_course.networks import Representation
 from replearn_course.probes import LinearProbe, effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "linear"]
+__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "labelled", "linear"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -69,6 +69,16 @@ def _as_d1(
     return linear_probe(train_z, train_y, test_z, test_y, **rule, lr=lr, seed=seed, device=device)
 
 
+def labelled(train: ImageSet, share: str, seed: int, per_class: int | None = None) -> ImageSet:
+    """The images of a share of the labels, chosen by class; ``share`` and ``per_class`` are those of :func:`few_labels`.
+
+    Raises:
+        ReplearnError: when it leaves a class without images, or a class of ``train`` has fewer.
+    """
+    part = SHARES[share]
+    return train.per_class(round(part * per_class), seed) if per_class else train.fraction(part, seed)
+
+
 def few_labels(
     encoder: Representation,
     train: ImageSet,
@@ -98,9 +108,8 @@ def few_labels(
     """
     metrics: dict[str, float] = {}
     for name in shares:
-        share = SHARES[name]
         try:
-            few = train.per_class(round(share * per_class), seed) if per_class else train.fraction(share, seed)
+            few = labelled(train, name, seed, per_class)
             found = fine_tune(encoder, few, test, lr=lr, encoder_lr=encoder_lr, seed=seed, setting=setting)
         except ReplearnError as error:  # a class without images, or a loss that is no longer finite
             say(f"left out: fine-tuning on {name} % of the labels; {error}")

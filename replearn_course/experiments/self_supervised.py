@@ -37,6 +37,7 @@ from replearn_course.networks import (
     PatchNet,
     PrincipalComponents,
     Representation,
+    Resized,
     encoder,
     named_projector,
 )
@@ -246,8 +247,9 @@ def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int
     restore_weights(_file(context, epoch, name), network)
     network.to(context.setting.device).eval()
     if settings.patch:
-        size = images.images.shape[-1] if settings.views == "patches-enlarged" else 0
-        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts, size)
+        if settings.views == "patches-enlarged":
+            network = Resized(network, images.images.shape[-1])
+        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
     if settings.components:
         z = embed(network, _some(images, COMPONENTS_FROM))
         network = PrincipalComponents.fit(network, z, min(settings.components, *z.shape)).to(context.setting.device)

@@ -1,8 +1,9 @@
 """Encoders, from images to embeddings, and the projectors and heads that stand on them."""
 
 from replearn_course.networks.d1 import N1, N2
-from replearn_course.networks.encoders import ConvNet, Encoder, Representation, SmallCNN, count_parameters
+from replearn_course.networks.encoders import ConvNet, Encoder, Representation, Resized, SmallCNN, count_parameters
 from replearn_course.networks.heads import PairHead
+from replearn_course.networks.imagenet import EfficientNetLite0
 from replearn_course.networks.kmeans import KMeansFeatures
 from replearn_course.networks.patches import PatchAverage, PatchNet, whitening_filters
 from replearn_course.networks.principal import Pixels, PrincipalComponents
@@ -16,6 +17,7 @@ __all__ = [
     "N2",
     "PROJECTORS",
     "ConvNet",
+    "EfficientNetLite0",
     "Encoder",
     "KMeansFeatures",
     "PairHead",
@@ -26,6 +28,7 @@ __all__ = [
     "Representation",
     "ResNet18",
     "ResNet50",
+    "Resized",
     "SmallCNN",
     "count_parameters",
     "encoder",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from replearn_course.errors import ReplearnError
 
-__all__ = ["ConvNet", "Encoder", "Representation", "SmallCNN", "count_parameters"]
+__all__ = ["ConvNet", "Encoder", "Representation", "Resized", "SmallCNN", "count_parameters"]
 
 
 class Representation(nn.Module):
@@ -63,6 +63,25 @@ class Encoder(Representation):
         with torch.autocast(images.device.type, enabled=False):
             z = self.to_embedding(features.to(next(self.parameters()).dtype))  # (N, d)
         return F.normalize(z, dim=1) if self.normalise else z
+
+
+class Resized(Representation):
+    """A representation of images brought to ``size × size`` pixels first, as :class:`RandomResizedCrop` does it.
+
+    Args:
+        encoder: of images of that size.
+        size: in pixels.
+    """
+
+    def __init__(self, encoder: Representation, size: int) -> None:
+        super().__init__()
+        if size < 1:
+            raise ReplearnError(f"size: expected 1 or more pixels, got {size}")
+        self.encoder, self.size, self.embedding_size = encoder, size, encoder.embedding_size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images ``(N, C, H, W)`` of any size: bilinear, smoothed where they become smaller."""
+        return self.encoder(F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True))
 
 
 class SmallCNN(Encoder):

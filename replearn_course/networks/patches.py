@@ -129,18 +129,14 @@ class PatchAverage(Representation):
         flip: average with the mirror image, patch by patch at one place: an image and its mirror image get one embedding.
         parts: along each side; the means over ``parts²`` parts of the grid are joined to ``parts² d`` numbers. Where the patches
             of a side are no multiple of it, those in between belong to both parts.
-        size: the side to which each patch is resized, bilinearly, before it is embedded; 0 for its own.
     """
 
-    def __init__(
-        self, encoder: Representation, patch: int, stride: int, flip: bool = False, parts: int = 1, size: int = 0
-    ) -> None:
+    def __init__(self, encoder: Representation, patch: int, stride: int, flip: bool = False, parts: int = 1) -> None:
         super().__init__()
         if min(patch, stride, parts) < 1:
             got = f"{patch}, {stride} and {parts}"
             raise ReplearnError(f"patch, stride and parts: expected numbers from 1 up, got {got}")
         self.encoder, self.patch, self.stride, self.flip, self.parts = encoder, patch, stride, flip, parts
-        self.size = size or patch
         self.embedding_size = parts**2 * encoder.embedding_size
 
     def forward(self, images: Tensor) -> Tensor:
@@ -156,13 +152,8 @@ class PatchAverage(Representation):
         rows, columns = (range(0, side - self.patch + 1, self.stride) for side in images.shape[2:])
         views = (images, images.flip(3)) if self.flip else (images,)
         z = [
-            self.encoder(self._resized(view[:, :, row : row + self.patch, column : column + self.patch]))  # (N, d)
+            self.encoder(view[:, :, row : row + self.patch, column : column + self.patch])  # (N, d)
             for view, row, column in product(views, rows, columns)
         ]
         grid = torch.stack(z, dim=2).unflatten(2, (len(views), len(rows), len(columns)))  # (N, d, views, rows, columns)
         return F.adaptive_avg_pool2d(grid.mean(dim=2), self.parts).flatten(1)
-
-    def _resized(self, patches: Tensor) -> Tensor:
-        if self.size == self.patch:
-            return patches
-        return F.interpolate(patches, (self.size, self.size), mode="bilinear", antialias=True)  # as RandomResizedCrop

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from replearn_course.errors import unknown_name
 from replearn_course.networks.d1 import N1, N2
 from replearn_course.networks.encoders import ConvNet, Encoder
+from replearn_course.networks.imagenet import EfficientNetLite0
 from replearn_course.networks.patches import PatchNet
 from replearn_course.networks.resnets import ResNet18, ResNet50
 
@@ -20,6 +21,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "n1": lambda channels, size: N1(channels=channels),
     "n2": lambda channels, size: N2(channels=channels),
     "n2-imagenet": lambda channels, size: N2(channels=channels, imagenet=True),
+    "efficientnet-lite0": lambda channels, size: EfficientNetLite0(channels=channels),
     "resnet18": lambda channels, size: ResNet18(channels=channels, small_images=size <= 64),
     "resnet50": lambda channels, size: ResNet50(channels=channels, small_images=size <= 64),
 }

@@ -325,6 +325,32 @@ EXPERIMENTS = (
         scales=_SCALES,
         protocol=_protocol,
     ),
+    Experiment(
+        name="imagenet",
+        title="A suspect: weights of ImageNet",
+        document="ours",
+        chapter=11,
+        module="imagenet",
+        data="cifar10",
+        metrics=tuple(
+            Metric(f"{prefix}{metric.name}_{size}", f"{where}{size} px: {metric.title}", metric.unit)
+            for prefix, where in (("", ""), ("transfer_", "Tiny ImageNet, "))
+            for size in (64, 128)
+            for metric in (
+                *_accuracies("", "linear probe, L-BFGS"),
+                *_accuracies("d1_", "linear probe as D1"),
+                *_accuracies("few1_", "linear probe, 1 % of the labels"),
+                *_accuracies("few10_", "linear probe, 10 % of the labels"),
+            )
+        ),
+        settings={},
+        scales={"smoke": {"sizes": "64"}},
+        protocol=(
+            "encoder {encoder} with weights from supervised training on ImageNet, frozen, no further training; images brought to "
+            "{sizes} pixels a side; linear probe (L-BFGS, weight decay 1e-5, standardised), all labels or 1 % and 10 % chosen by "
+            "class; as D1: SGD, 20 epochs, batch 256, rate chosen on a tenth of the training images; tested once on test images"
+        ),
+    ),
     *(_control(network) for network in ("n1", "n2")),
     Experiment(
         name="ablations",
