@@ -1,10 +1,9 @@
 """The path to the short run's recipe: one change at a time, judged on validation images, kept in ``short_run.csv``.
 
 ``python -m benchmarks.short_run`` trains ``short-run`` with each change at 0.04 PFLOP, an eighth of its budget, on a part of the
-training images, and adds the rows that are missing (five minutes each on two cores); names of changes after the command choose
-some of them. With ``--whole`` it trains the recipe as it
-is on the training images without the validation split and compares ways to make one representation of an image. The test set is
-not read.
+training images, and adds the rows that are missing (seven minutes each on two cores); names of changes after the command choose
+some of them. With ``--whole`` it trains the recipe as it is on the training images without the validation split and compares
+ways to make one representation of an image. The test set is not read.
 """
 
 from __future__ import annotations

