@@ -193,8 +193,10 @@ def test_efficientnet_lite0_names_what_is_on_a_photograph():
     photographs = torch.stack([torch.tensor(image) for image in load_sample_images().images])  # (2, 427, 640, 3)
     square = to_float(photographs.permute(0, 3, 1, 2)[..., 106:533])
     with torch.inference_mode():
-        z = Resized(EfficientNetLite0(), 224).eval()(square)
-    assert (z @ state["_fc.weight"].T + state["_fc.bias"]).argmax(dim=1).tolist() == [698, 985]
+        z = Resized(EfficientNetLite0(), 224).eval()(torch.cat([square, 1 - square]))
+    p = (z @ state["_fc.weight"].T + state["_fc.bias"]).softmax(dim=1)
+    assert p[:2].argmax(dim=1).tolist() == [698, 985]
+    assert (p[[0, 1], [698, 985]] > p[[2, 3], [698, 985]]).all()  # surer than of the negatives
 
 
 def test_packages_that_are_not_installed(monkeypatch):
