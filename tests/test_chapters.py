@@ -57,8 +57,8 @@ def chapter(request):
 
 
 def test_there_are_chapters():
-    known = {"ch02_words", "ch03_siamese", "ch04_triplet", "ch08_contrastive", "ch09_redundancy", "ch10_whitening"}
-    assert known <= {path.stem for path in CHAPTERS}
+    numbers = {path.stem[:4] for path in CHAPTERS}
+    assert {"ch02", "ch03", "ch04", "ch08", "ch09", "ch10", "ch11", "ch12"} <= numbers
 
 
 def test_every_cell_was_run_in_order_without_error_or_noise(chapter):

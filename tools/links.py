@@ -25,7 +25,6 @@ PLACES = (
     "book/*.yml",
     "book/*.md",
     "book/*.ipynb",
-    "book/drafts/*.ipynb",
     "exercises/*.ipynb",
     "exercises/*.py",
 )
@@ -67,7 +66,7 @@ def derived(root: Path) -> dict[Path, str]:
             text = replace_slug(text, other, slug)
         if path.name == "CITATION.cff" and "\nrepository-code:" not in text:
             text = text.rstrip("\n") + f'\nrepository-code: "https://github.com/{slug}"\n'
-        if path.parent.name in ("book", "drafts") and path.suffix == ".ipynb":
+        if path.parent.name == "book" and path.suffix == ".ipynb":
             text = with_install_cell(text, slug)
         texts[path] = text
     return texts
