@@ -18,7 +18,16 @@ from replearn_course.experiments import find, runner, self_supervised
 from replearn_course.experiments.evaluation import evaluate
 
 #: Of all tries: the four corner patches of an image, which is quick, and the same number of patches in all.
-COMMON = {"epochs": "1", "images": "12800", "stride": "15", "flip": "false", "parts": "1", "components": "0"}
+COMMON = {
+    "epochs": "1",
+    "images": "12800",
+    "stride": "15",
+    "flip": "false",
+    "parts": "1",
+    "wider": "",
+    "components": "0",
+    "weight_decays": "1e-5",
+}
 
 #: Each changes one thing of the catalogue's recipe.
 CHANGES: dict[str, dict[str, str]] = {

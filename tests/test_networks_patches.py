@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +12,15 @@ from torch import nn
 
 from replearn_course.data import RandomResizedCrop
 from replearn_course.errors import ReplearnError
-from replearn_course.networks import PatchAverage, PatchNet, Resized, count_parameters, whitening_filters
+from replearn_course.networks import (
+    Joined,
+    PatchAverage,
+    PatchNet,
+    Pixels,
+    Resized,
+    count_parameters,
+    whitening_filters,
+)
 
 
 def pictures(n: int, side: int = 16, channels: int = 3, seed: int = 0) -> torch.Tensor:
@@ -147,7 +156,7 @@ def _part(places, i, parts):
 def test_patch_average_is_the_mean_over_an_explicit_loop(height, width, patch, stride, flip, parts):
     x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     encoder = Fingerprint(patch)
-    rows, columns = (list(range(0, side - patch + 1, stride)) for side in (height, width))
+    rows, columns = (_places(side - patch, stride) for side in (height, width))
     means = []
     for i, j in itertools.product(range(parts), range(parts)):
         seen = []
@@ -163,6 +172,30 @@ def test_patch_average_is_the_mean_over_an_explicit_loop(height, width, patch, s
     (gradient,) = torch.autograd.grad(z.square().sum(), encoder.weight)
     (by_loop,) = torch.autograd.grad(expected.square().sum(), encoder.weight)
     assert torch.allclose(gradient, by_loop)
+
+
+def _places(last, stride):
+    """The fewest places from 0 to ``last`` with no two further apart than ``stride``, found by trying."""
+    for n in itertools.count(1):
+        places = np.linspace(0, last, n).round().astype(int).tolist()
+        if places[-1] == last and np.diff(places).max(initial=0) <= stride:
+            return places
+
+
+def test_patches_reach_every_edge():
+    """A grid of every second place, from the left upper corner on, would leave out what stands below and to the right."""
+    x = torch.zeros(1, 3, 8, 8, dtype=torch.float64)
+    x[:, :, 7, 7] = 1
+    average = PatchAverage(Fingerprint(3), 3, 2)
+    assert not torch.allclose(average(x), average(torch.zeros_like(x)))
+
+
+def test_joined_representations_stand_one_after_the_other():
+    x = pictures(3, 4)
+    one, two = Pixels(48), Fingerprint(4)
+    joined = Joined(one, PatchAverage(two, 4, 1))
+    assert joined.embedding_size == 48 + 2
+    assert torch.equal(joined(x), torch.cat([x.flatten(1), two(x)], dim=1))
 
 
 def test_an_image_of_one_patch_is_embedded_as_the_encoder_does():

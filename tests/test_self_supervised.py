@@ -67,7 +67,7 @@ def no_figures(monkeypatch):
 def settings_of(name, **changes):
     """An experiment's own, made small."""
     own = Settings(**find(name).settings)
-    small = TINY | ({"patch": 8} if own.patch else {}) | ({"transfer": "tiny-imagenet"} if own.transfer else {})
+    small = TINY | ({"patch": 8, "wider": ""} if own.patch else {}) | ({"transfer": "tiny-imagenet"} if own.transfer else {})
     small |= {"reported": 0, "probed": "", "suspects": min(own.suspects, 1), "drawn": min(own.drawn, 10)}
     return dataclasses.replace(own, **small | changes)
 
@@ -89,9 +89,8 @@ def run(name, out, seeds=1, **arguments):
 # -- what is measured --------------------------------------------------------------------------------------------------
 
 #: Given and in no table: what helps to understand a result, and the geometry of the other dataset.
-UNNAMED = {"d1_lr", *(f"transfer_{name}" for name in ("d1_lr", "dimensions", "rank", "spread"))}
-#: Of experiments whose table shows less.
-NOT_SHOWN = {**{name: {"d1_top1", "d1_top5"} for name in ("short-run", "long-run")}, "vicreg-n1-seen": {"knn"}}
+CHOSEN = ("d1_lr", "weight_decay")
+UNNAMED = {*CHOSEN, *(f"transfer_{name}" for name in (*CHOSEN, "dimensions", "rank", "spread"))}
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("n2")])
@@ -113,7 +112,7 @@ def test_what_is_measured_is_what_the_catalogue_names(name, tmp_path, tiny):
     on_the_curve = {
         f"{name}_{epoch}" for name in ("top1", "top5", "d1_top1", "d1_top5") for epoch in own.probed.split()
     }
-    assert given - named <= UNNAMED | on_the_curve | NOT_SHOWN.get(name, set())
+    assert given - named <= UNNAMED | on_the_curve
     assert (len(found["tsne"]["x"]) if own.drawn else None) == (10 if own.drawn else None)
     assert len(found["history"]) == settings_of(name, **epochs).epochs
 
@@ -459,7 +458,7 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
     here = torch.device("cpu")
     found = evaluation.linear(z, y, test_z, test_y, 10, 7, here)
     ours, *tried, theirs = calls
-    assert ours[4] == {"device": here}
+    assert ours[4] == {"device": here, "weight_decay": 1e-5}
     assert [call[4]["lr"] for call in tried] == list(evaluation.SGD_RATES)
     held = {tuple(row.tolist()) for row in tried[0][2]}
     for train_z, _, held_z, held_y, rule in tried:
@@ -480,7 +479,20 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
 
 def test_a_rate_whose_loss_is_lost_is_never_chosen():
     z = 1e18 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
-    assert evaluation.choose_sgd_lr(z, torch.arange(40) % 2, 10, 0) == evaluation.SGD_RATES[0]
+    y = torch.arange(40) % 2
+    assert evaluation.linear(z, y, z, y, 10, 0)["d1_lr"] == evaluation.SGD_RATES[0]
+
+
+def test_our_weight_decay_is_chosen_without_the_test_set():
+    """One dimension tells the class, forty tell the training images by heart: only a large decay does without these."""
+    generator = torch.Generator().manual_seed(0)
+    z, test_z = torch.randn(60, 40, generator=generator), torch.randn(400, 40, generator=generator)
+    y, test_y = ((part[:, 0] > 0).long() for part in (z, test_z))
+    decays = (1e-6, 1e-1)
+    small, large = (evaluation.ours(z, y, test_z, test_y, 20, 0, weight_decays=[decay]) for decay in decays)
+    assert large["top1"] > small["top1"] + 0.02
+    assert evaluation.ours(z, y, test_z, test_y, 20, 0, weight_decays=decays) == large
+    assert evaluation.ours(z, y, test_z, 1 - test_y, 20, 0, weight_decays=decays)["weight_decay"] == decays[1]
 
 
 def test_what_each_suspect_is(monkeypatch):
@@ -590,11 +602,11 @@ def test_floors(tmp_path):
 def test_the_weight_decay_of_a_floor_is_chosen_on_validation_images(tmp_path, monkeypatch, tiny):
     probed = []
 
-    def spy(z, y, test_z, test_y, weight_decay):
+    def spy(z, y, test_z, test_y, weight_decay, device):
         probed.append((len(z), len(test_z), weight_decay))
         return of_accuracy(1 - abs(math.log10(weight_decay) + 3) / 10, 1.0)  # best at 1e-3
 
-    monkeypatch.setattr(floors, "linear_probe", spy)
+    monkeypatch.setattr(evaluation, "linear_probe", spy)
     context = Context(SETTING, Splits(tiny.published, tiny.test, 20), 0, tmp_path, False, False)
     own = floors.Settings(centroids=5, patches=300, untrained="", weight_decays="1e-2 1e-3 1e-4")
     found = floors.run(context, own)["metrics"]
@@ -676,8 +688,8 @@ def test_patches_need_crops_at_their_own_size_and_keep_the_kinds_of_views_apart(
 
 
 def test_enlarged_patches_are_trained_on_and_embedded_alike(tmp_path, tiny):
-    """A square of 5 pixels of 8, brought back to 8."""
-    own = Settings(**TINY | {"views": "patches-enlarged", "patch": 5, "stride": 3})
+    """A square of 5 pixels of 8, brought back to 8; embedded with squares of 7, which the encoder takes as 8 too."""
+    own = Settings(**TINY | {"views": "patches-enlarged", "patch": 5, "stride": 3, "wider": "7"})
     view = self_supervised.transforms(own, tiny.train)[0]
     x = torch.rand(50, 3, 8, 8)
     boxes = view.steps[0]._boxes(50, 8, 8, torch.Generator())
@@ -685,15 +697,18 @@ def test_enlarged_patches_are_trained_on_and_embedded_alike(tmp_path, tiny):
     assert boxes[:, :2].unique().tolist() == [0, 1, 2, 3]
     assert view(x, torch.Generator()).shape == x.shape
     context = Context(SETTING, tiny, 0, tmp_path, False, False)
-    self_supervised.save_weights(
-        tmp_path / "encoder-epoch-1.safetensors", self_supervised.encoder(own.encoder, 3, 8).state_dict(), {}
-    )
+    encoder = self_supervised.encoder(own.encoder, 3, 8).eval()
+    self_supervised.save_weights(tmp_path / "encoder-epoch-1.safetensors", encoder.state_dict(), {})
     network = self_supervised.kept(context, own, tiny.train, 1)
-    crop = self_supervised.RandomResizedCrop(8, (1.0, 1.0), (1.0, 1.0))
-    corners = [
-        network.encoder(crop(x[:, :, r : r + 5, c : c + 5], torch.Generator())) for r, c in product((0, 3), (0, 3))
-    ]
-    assert torch.allclose(network(x), torch.stack(corners).mean(0), atol=1e-5)
+
+    def corners(side):
+        crop = self_supervised.RandomResizedCrop(8, (1.0, 1.0), (1.0, 1.0))
+        places = product((0, 8 - side), (0, 8 - side))
+        seen = [encoder(crop(x[:, :, r : r + side, c : c + side], torch.Generator())) for r, c in places]
+        return torch.stack(seen).mean(0)
+
+    assert torch.allclose(network(x), torch.cat([corners(5), corners(7)], dim=1), atol=1e-5)
+    assert "3 pixels apart at most, joined by that over patches of 7 pixels" in find("long-run").protocol(own)
 
 
 def test_all_pictures_of_a_folder_without_labels_are_trained_on(tiny):

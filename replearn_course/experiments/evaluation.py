@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,59 +14,77 @@ from replearn_course.networks import Representation
 from replearn_course.probes import LinearProbe, effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "choose_sgd_lr", "evaluate", "few_labels", "labelled", "linear"]
+__all__ = ["SHARES", "evaluate", "few_labels", "labelled", "linear", "ours"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
 def linear(
-    train_z: Tensor,
-    train_y: Tensor,
+    z: Tensor,
+    y: Tensor,
     test_z: Tensor,
     test_y: Tensor,
     validation: int,
     seed: int,
     device: torch.device | None = None,
+    weight_decays: Sequence[float] = (1e-5,),
 ) -> dict[str, Any]:
-    """The linear probe in our setting and in document D1's: SGD, 20 epochs, batch 256, embeddings as they are.
+    """The linear probe in our setting, :func:`ours`, and in document D1's: SGD, 20 epochs, batch 256, embeddings as they are.
 
     D1 states no learning rate for its probe: it is chosen on ``validation`` embeddings held out of the training ones.
     """
-    ours = linear_probe(train_z, train_y, test_z, test_y, device=device)
-    lr = choose_sgd_lr(train_z, train_y, validation, seed, device)
-    theirs = _as_d1(train_z, train_y, test_z, test_y, lr, seed, device)
-    return {"top1": ours.top1, "top5": ours.top5, "d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
+
+    def as_d1(*tensors: Tensor, value: float) -> LinearProbe:
+        rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0}
+        return linear_probe(*tensors, **rule, lr=value, seed=seed, device=device)
+
+    found = ours(z, y, test_z, test_y, validation, seed, device, weight_decays)
+    lr = _choose(SGD_RATES, as_d1, z, y, validation, seed)
+    theirs = as_d1(z, y, test_z, test_y, value=lr)
+    return found | {"d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
 
 
-def choose_sgd_lr(z: Tensor, y: Tensor, validation: int, seed: int, device: torch.device | None = None) -> float:
-    """The rate whose probe, trained on the rest, is best on the first ``validation`` embeddings of a random order.
+def ours(
+    z: Tensor,
+    y: Tensor,
+    test_z: Tensor,
+    test_y: Tensor,
+    validation: int,
+    seed: int,
+    device: torch.device | None = None,
+    weight_decays: Sequence[float] = (1e-5,),
+) -> dict[str, float]:
+    """L-BFGS on standardised embeddings; of several weight decays the best on ``validation`` held-out ones is taken."""
 
-    Of rates that are equally good it is the smallest; one at which the loss is not finite counts as never right.
+    def probe(*tensors: Tensor, value: float) -> LinearProbe:
+        return linear_probe(*tensors, weight_decay=value, device=device)
+
+    decay = _choose(weight_decays, probe, z, y, validation, seed)
+    found = probe(z, y, test_z, test_y, value=decay)
+    return {"top1": found.top1, "top5": found.top5, "weight_decay": decay}
+
+
+def _choose(
+    values: Sequence[float], probe: Callable[..., LinearProbe], z: Tensor, y: Tensor, validation: int, seed: int
+) -> float:
+    """The value whose probe, trained on the rest, is best on the first ``validation`` embeddings of a random order.
+
+    Of values that are equally good it is the first; one at which the loss is not finite counts as never right. A single value
+    is taken without a trial.
     """
+    if len(values) == 1:
+        return values[0]
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     kept, held = order[validation:], order[:validation]
 
-    def accuracy(lr: float) -> float:
+    def accuracy(value: float) -> float:
         try:
-            return _as_d1(z[kept], y[kept], z[held], y[held], lr, seed, device).top1
+            return probe(z[kept], y[kept], z[held], y[held], value=value).top1
         except ReplearnError:  # the loss is not finite
             return 0.0
 
-    return max(SGD_RATES, key=accuracy)
-
-
-def _as_d1(
-    train_z: Tensor,
-    train_y: Tensor,
-    test_z: Tensor,
-    test_y: Tensor,
-    lr: float,
-    seed: int,
-    device: torch.device | None,
-) -> LinearProbe:
-    rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0}
-    return linear_probe(train_z, train_y, test_z, test_y, **rule, lr=lr, seed=seed, device=device)
+    return max(values, key=accuracy)
 
 
 def labelled(train: ImageSet, share: str, seed: int, per_class: int | None = None) -> ImageSet:
@@ -118,11 +136,14 @@ def few_labels(
     return metrics
 
 
-def evaluate(encoder: Representation, train: ImageSet, test: ImageSet, *, seed: int) -> dict[str, Any]:
+def evaluate(
+    encoder: Representation, train: ImageSet, test: ImageSet, *, seed: int, weight_decays: Sequence[float] = (1e-5,)
+) -> dict[str, Any]:
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()
-    found = linear(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed, train.images.device)
+    a_tenth, device = max(1, len(train) // 10), train.images.device
+    found = linear(train_z, train_y, test_z, test_y, a_tenth, seed, device, weight_decays)
     k = min(200, len(train_z))
     return found | {
         "knn": knn(train_z, train_y, test_z, test_y, k=k, temperature=0.07, metric="cosine").top1,

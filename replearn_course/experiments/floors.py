@@ -11,9 +11,10 @@ from torch.optim.swa_utils import update_bn
 
 from replearn_course import plots
 from replearn_course.data import Splits, to_float
+from replearn_course.experiments.evaluation import ours
 from replearn_course.experiments.runner import Context
 from replearn_course.networks import KMeansFeatures, Pixels, PrincipalComponents, Representation, encoder
-from replearn_course.probes import embed, linear_probe
+from replearn_course.probes import embed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,13 +51,13 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     def probed(name: str, representation: Representation, batch_size: int) -> dict[str, float]:
         z, y = embed(representation, train.images, batch_size), train.labels.cpu()
 
-        def on_validation_images(weight_decay: float) -> float:
-            return linear_probe(z[:-held], y[:-held], z[-held:], y[-held:], weight_decay=weight_decay).top1
-
-        chosen = max(map(float, settings.weight_decays.split()), key=on_validation_images)
-        test_z = embed(representation, test.images, batch_size)
-        top1 = linear_probe(z, y, test_z, test.labels.cpu(), weight_decay=chosen).top1
-        return {name: top1, f"{name}_dimensions": z.shape[1], f"{name}_weight_decay": chosen}
+        test_z, decays = embed(representation, test.images, batch_size), [*map(float, settings.weight_decays.split())]
+        found = ours(z, y, test_z, test.labels.cpu(), held, context.seed, weight_decays=decays)
+        return {
+            name: found["top1"],
+            f"{name}_dimensions": z.shape[1],
+            f"{name}_weight_decay": found["weight_decay"],
+        }
 
     pixels = Pixels(train.images[0].numel())
     components = min(settings.components, pixels.embedding_size)

@@ -33,6 +33,7 @@ from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
 from replearn_course.networks import (
     Encoder,
+    Joined,
     PatchAverage,
     PatchNet,
     PrincipalComponents,
@@ -65,6 +66,9 @@ class Settings:
         patch: side of the patches whose mean is the embedding of an image, ``stride`` apart, with their mirror images if
             ``flip``, over each of ``parts`` × ``parts`` parts of it; 0 for an encoder of whole images. They are enlarged to
             the size of the image if ``views`` are.
+        wider: sides of larger patches that represent an image too, brought to the size of those trained on; the means over
+            those of a side are joined to the rest.
+        weight_decays: of our linear probe; of several the best on a tenth of the training images is taken.
         components: principal components of the training images' representations that are kept, or as many as there are; 0 for
             the dimensions as they are.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
@@ -93,6 +97,7 @@ class Settings:
     stride: int = 4
     flip: bool = False
     parts: int = 1
+    wider: str = ""
     components: int = 0
     epochs: int = 10
     reported: int = 0
@@ -116,6 +121,7 @@ class Settings:
     sub_batch: int = 128
     images: int | None = None
     validate: bool = False
+    weight_decays: str = "1e-5"
     partial_lr: float = 0.3
     partial_encoder_lr: float = 0.02
     seen: bool = False
@@ -245,11 +251,11 @@ def kept(context: Context[Any], settings: Settings, images: ImageSet, epoch: int
     """The representation after an epoch: the encoder that training on ``images`` kept, or what the settings make of it."""
     network: Representation = encoder(settings.encoder, images.images.shape[1], images.images.shape[-1])
     restore_weights(_file(context, epoch, name), network)
-    network.to(context.setting.device).eval()
+    network.to(context.setting.device).to(memory_format=torch.channels_last).eval()  # twice as fast on a CPU
     if settings.patch:
-        if settings.views == "patches-enlarged":
-            network = Resized(network, images.images.shape[-1])
-        network = PatchAverage(network, settings.patch, settings.stride, settings.flip, settings.parts)
+        resized = Resized(network, images.images.shape[-1] if settings.views == "patches-enlarged" else settings.patch)
+        sides = [settings.patch, *map(int, settings.wider.split())]
+        network = Joined(*(PatchAverage(resized, s, settings.stride, settings.flip, settings.parts) for s in sides))
     if settings.components:
         z = embed(network, _some(images, COMPONENTS_FROM))
         network = PrincipalComponents.fit(network, z, min(settings.components, *z.shape)).to(context.setting.device)
@@ -294,7 +300,8 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         return {"metrics": cost}
 
     def probe(epoch: int) -> dict[str, float]:
-        return evaluate(trained.encoders[epoch], images, test, seed=context.seed)
+        decays = [*map(float, settings.weight_decays.split())]
+        return evaluate(trained.encoders[epoch], images, test, seed=context.seed, weight_decays=decays)
 
     probed = {epoch: context.once(f"probed-{epoch}", partial(probe, epoch)) for epoch in trained.encoders}
     metrics = probed[settings.at] | cost

@@ -1,7 +1,15 @@
 """Encoders, from images to embeddings, and the projectors and heads that stand on them."""
 
 from replearn_course.networks.d1 import N1, N2
-from replearn_course.networks.encoders import ConvNet, Encoder, Representation, Resized, SmallCNN, count_parameters
+from replearn_course.networks.encoders import (
+    ConvNet,
+    Encoder,
+    Joined,
+    Representation,
+    Resized,
+    SmallCNN,
+    count_parameters,
+)
 from replearn_course.networks.heads import PairHead
 from replearn_course.networks.imagenet import EfficientNetLite0
 from replearn_course.networks.kmeans import KMeansFeatures
@@ -19,6 +27,7 @@ __all__ = [
     "ConvNet",
     "EfficientNetLite0",
     "Encoder",
+    "Joined",
     "KMeansFeatures",
     "PairHead",
     "PatchAverage",

@@ -84,6 +84,19 @@ class Resized(Representation):
         return self.encoder(F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True))
 
 
+class Joined(Representation):
+    """Several representations of an image, one after the other: ``(N, d1 + d2 + ...)``."""
+
+    def __init__(self, *representations: Representation) -> None:
+        super().__init__()
+        self.representations = nn.ModuleList(representations)
+        self.embedding_size = sum(representation.embedding_size for representation in representations)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images by each and join what they give."""
+        return torch.cat([representation(images) for representation in self.representations], dim=1)
+
+
 class SmallCNN(Encoder):
     """Two 3×3 convolutions with max-pooling and one hidden linear layer, without batch norm.
 

@@ -125,7 +125,7 @@ class PatchAverage(Representation):
     Args:
         encoder: of patches ``(N, C, patch, patch)``.
         patch: side of a patch.
-        stride: from one patch to the next, both ways; the patches that would run over the edge are left out.
+        stride: at most from one patch to the next, both ways: as few patches as that allows, evenly from edge to edge.
         flip: average with the mirror image, patch by patch at one place: an image and its mirror image get one embedding.
         parts: along each side; the means over ``parts²`` parts of the grid are joined to ``parts² d`` numbers. Where the patches
             of a side are no multiple of it, those in between belong to both parts.
@@ -149,7 +149,7 @@ class PatchAverage(Representation):
             raise ReplearnError(
                 f"images: expected (N, C, H, W) with sides from {self.patch}, the patch, up, got {tuple(images.shape)}"
             )
-        rows, columns = (range(0, side - self.patch + 1, self.stride) for side in images.shape[2:])
+        rows, columns = (_places(side - self.patch, self.stride) for side in images.shape[2:])
         views = (images, images.flip(3)) if self.flip else (images,)
         z = [
             self.encoder(view[:, :, row : row + self.patch, column : column + self.patch])  # (N, d)
@@ -157,3 +157,9 @@ class PatchAverage(Representation):
         ]
         grid = torch.stack(z, dim=2).unflatten(2, (len(views), len(rows), len(columns)))  # (N, d, views, rows, columns)
         return F.adaptive_avg_pool2d(grid.mean(dim=2), self.parts).flatten(1)
+
+
+def _places(last: int, stride: int) -> list[int]:
+    """From 0 to ``last``, both included, evenly and at most ``stride`` apart."""
+    steps = -(-last // stride)
+    return [round(i * last / max(steps, 1)) for i in range(steps + 1)]
