@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.short_run`` trains ``short-run`` with each change at 0.04 PFLOP, an eighth of its budget, on a part of the
 training images, and adds the rows that are missing (seven minutes each on two cores); names of changes after the command choose
-some of them. With ``--whole`` it trains the recipe as it is on the training images without the validation split and compares
-ways to make one representation of an image. The test set is not read.
+some of them. With ``--whole`` it trains the recipe as it is on the training images without the validation split and goes
+step by step from patches to a representation of an image, with a part of the labels. The test set is not read.
 """
 
 from __future__ import annotations
@@ -50,26 +50,29 @@ CHANGES: dict[str, dict[str, str]] = {
     "without colour jitter": {"without": "colour"},
 }
 
-#: Of one training: ways from patches to a representation of the image.
-WAYS: dict[str, dict[str, Any]] = {
-    "the mean over 16 patches": {"flip": False, "parts": 1, "components": 0},
-    "their mirror images too": {"parts": 1, "components": 0},
-    "the means over quarters": {"components": 0},
-    "512 principal components of these": {},
+#: Of one training: from patches to a representation of the image and its probe, step by step; the last is the recipe.
+STEPS: dict[str, dict[str, Any]] = {
+    "the mean over 16 patches": {"flip": False, "parts": 1, "wider": "", "components": 0, "weight_decays": "1e-5"},
+    "and their mirror images": {"flip": True},
+    "the means over quarters": {"parts": 2},
+    "512 principal components of these": {"components": 512},
+    "weight decay of the probe chosen": {"weight_decays": "1e-5 1e-4 1e-3 1e-2 1e-1"},
+    "patches of 24 pixels too": {"wider": "24"},
 }
+LABELS = 20_000  # of the training images, to save hours
 
 TRIES = Tries("short-run", COMMON, CHANGES)
 
 
-def by_another_way(changes: dict[str, Any]) -> dict[str, Any]:
-    """The encoder of the whole recipe, its patches put together in another way."""
-    experiment = find("short-run")
-    settings = self_supervised.Settings(**{**experiment.settings, **changes})
+def represented(changes: dict[str, Any]) -> dict[str, Any]:
+    """The encoder of the whole recipe, its patches put together and probed in another way."""
+    settings = self_supervised.Settings(**{**find("short-run").settings, **changes})
     (folder,) = (TRIES.runs / "whole").glob("*/seed-0")
     data = load("cifar10", "full").to(TRIES.setting.device)
     context = runner.Context(TRIES.setting, data, 0, folder, True, False)
     network = self_supervised.kept(context, settings, data.train, settings.at)
-    return evaluate(network, data.train, data.validation, seed=0)
+    decays = [*map(float, settings.weight_decays.split())]
+    return evaluate(network, data.train.split(LABELS)[1], data.validation, seed=0, weight_decays=decays)
 
 
 def main() -> None:
@@ -81,9 +84,11 @@ def main() -> None:
     if not arguments.whole:
         TRIES.make(*arguments.change)
         return
-    TRIES.add("the whole recipe", partial(TRIES.measured, {}, "whole"))
-    for way, changes in WAYS.items():
-        TRIES.add(f"the whole recipe: {way}", partial(by_another_way, changes))
+    TRIES.add("the whole recipe", partial(TRIES.measured, {"probed": ""}, "whole"))
+    changes: dict[str, Any] = {}
+    for step, more in STEPS.items():
+        changes |= more
+        TRIES.add(f"the whole recipe, {LABELS:,} labels: {step}", partial(represented, dict(changes)))
 
 
 if __name__ == "__main__":
