@@ -24,9 +24,7 @@ COMMON = {
     "stride": "15",
     "flip": "false",
     "parts": "1",
-    "wider": "",
     "components": "0",
-    "weight_decays": "1e-5",
 }
 
 #: Each changes one thing of the catalogue's recipe.
@@ -50,7 +48,7 @@ CHANGES: dict[str, dict[str, str]] = {
     "without colour jitter": {"without": "colour"},
 }
 
-#: Of one training: from patches to a representation of the image and its probe, step by step; the last is the recipe.
+#: Of one training: from patches to a representation of the image and its probe, step by step; the fourth is the recipe.
 STEPS: dict[str, dict[str, Any]] = {
     "the mean over 16 patches": {"flip": False, "parts": 1, "wider": "", "components": 0, "weight_decays": "1e-5"},
     "and their mirror images": {"flip": True},

@@ -275,9 +275,6 @@ SUSPECTS = {
     "partial_tested_on_train": "tested on the 10 % fine-tuned on",
 }
 
-#: For our linear probe of more dimensions than N1's.
-_DECAYS = "1e-5 1e-4 1e-3 1e-2 1e-1"
-
 _VICREG = {"method": "vicreg", "projector": "1024-1024-1024"}
 _WMSE = {"method": "wmse", "projector": "wmse"}  # 64 dimensions
 
@@ -414,9 +411,7 @@ EXPERIMENTS = (
             "stride": 5,
             "flip": True,
             "parts": 2,
-            "wider": "24",
             "components": 512,
-            "weight_decays": _DECAYS,
             "epochs": 2,
             "probed": "1",
             "batch_size": 64,
@@ -446,7 +441,6 @@ EXPERIMENTS = (
             "stride": 4,
             "flip": True,
             "parts": 2,
-            "weight_decays": _DECAYS,
             "epochs": 30,
             "batch_size": 64,
             "optimizer": "muon",
