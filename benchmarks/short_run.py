@@ -69,8 +69,8 @@ def represented(changes: dict[str, Any]) -> dict[str, Any]:
     data = load("cifar10", "full").to(TRIES.setting.device)
     context = runner.Context(TRIES.setting, data, 0, folder, True, False)
     network = self_supervised.kept(context, settings, data.train, settings.at)
-    decays = [*map(float, settings.weight_decays.split())]
-    return evaluate(network, data.train.split(LABELS)[1], data.validation, seed=0, weight_decays=decays)
+    labelled = data.train.split(LABELS)[1]
+    return evaluate(network, labelled, data.validation, seed=0, weight_decays=settings.decays)
 
 
 def main() -> None:

@@ -460,7 +460,8 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
 
     monkeypatch.setattr(evaluation, "linear_probe", spy)
     here = torch.device("cpu")
-    found = evaluation.linear(z, y, test_z, test_y, 10, 7, here)
+    probes = evaluation.LinearProbes(z, y, test_z, test_y, 10, 7, here)
+    found = probes.ours() | probes.as_d1()
     ours, *tried, theirs = calls
     assert ours[4] == {"device": here, "weight_decay": 1e-5}
     assert [call[4]["lr"] for call in tried] == list(evaluation.SGD_RATES)
@@ -484,7 +485,7 @@ def test_the_rate_of_d1s_probe_is_chosen_without_the_test_set(monkeypatch):
 def test_a_rate_whose_loss_is_lost_is_never_chosen():
     z = 1e18 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     y = torch.arange(40) % 2
-    assert evaluation.linear(z, y, z, y, 10, 0)["d1_lr"] == evaluation.SGD_RATES[0]
+    assert evaluation.LinearProbes(z, y, z, y, 10, 0).as_d1()["d1_lr"] == evaluation.SGD_RATES[0]
 
 
 def test_our_weight_decay_is_chosen_without_the_test_set():
@@ -493,13 +494,12 @@ def test_our_weight_decay_is_chosen_without_the_test_set():
     z, test_z = torch.randn(400, 150, generator=generator), torch.randn(400, 150, generator=generator)
     y, test_y = ((part[:, :5].sum(dim=1) > 0).long() for part in (z, test_z))
     y[::4] = 1 - y[::4]
-    small, large = (evaluation.ours(z, y, test_z, test_y, 200, 0, weight_decays=[decay]) for decay in (1e-6, 0.3))
+    probes = evaluation.LinearProbes(z, y, test_z, test_y, 200, 0)
+    small, large = (probes.ours([decay]) for decay in (1e-6, 0.3))
     assert large["top1"] > small["top1"] + 0.03
-    assert evaluation.ours(z, y, test_z, test_y, 200, 0, weight_decays=[1e-6, 0.3]) == large
-    against = evaluation.ours(
-        z, y, test_z, 1 - test_y, 200, 0, weight_decays=[1e-6, 0.3]
-    )  # labels for which small is better
-    assert against["weight_decay"] == 0.3
+    assert probes.ours([1e-6, 0.3]) == large
+    against = dataclasses.replace(probes, test_y=1 - test_y)  # labels for which the small one is better
+    assert against.ours([1e-6, 0.3])["weight_decay"] == 0.3
 
 
 def test_what_each_suspect_is(monkeypatch):
@@ -686,6 +686,31 @@ def test_a_result_names_all_data_that_it_is_of(tmp_path, tiny, no_figures):
     )
     assert both["data"] == f"{tiny.name}; {tiny.name} at 16 × 16"
     assert run("supervised-n1", tmp_path / "one", overrides=quick)["data"] == tiny.name
+
+
+def test_what_would_only_fail_after_training_is_refused_before_it(tiny):
+    for wrong in ("", "1e-5 many", "-1"):
+        with pytest.raises(ReplearnError, match="weight_decays: expected numbers not below 0"):
+            Settings(weight_decays=wrong)
+    for wrong in ("0", "six", "2.5"):
+        with pytest.raises(ReplearnError, match="wider: expected sides in pixels such as '24'"):
+            Settings(wider=wrong)
+    with pytest.raises(ReplearnError, match="wider: expected sides up to 8, that of the images, got 9"):
+        self_supervised.transforms(Settings(views="patches", patch=5, wider="7 9"), tiny.train)
+
+
+def test_the_other_dataset_is_probed_with_the_same_decays(tmp_path, tiny, monkeypatch):
+    decays = []
+    probe = self_supervised.evaluate
+    monkeypatch.setattr(
+        self_supervised, "evaluate", lambda *a, **how: decays.append(how["weight_decays"]) or probe(*a, **how)
+    )
+    measured(
+        tmp_path / "seed",
+        settings_of("vicreg", partial_lr=0.0, transfer="tiny-imagenet", weight_decays="1e-4 1e-2"),
+        tiny,
+    )
+    assert decays == [[1e-4, 1e-2]] * 2
 
 
 def test_patches_need_crops_at_their_own_size_and_keep_the_kinds_of_views_apart(tiny):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,77 +15,61 @@ from replearn_course.networks import Representation
 from replearn_course.probes import LinearProbe, effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "evaluate", "few_labels", "labelled", "linear", "ours"]
+__all__ = ["SHARES", "LinearProbes", "evaluate", "few_labels", "labelled"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
-def linear(
-    z: Tensor,
-    y: Tensor,
-    test_z: Tensor,
-    test_y: Tensor,
-    validation: int,
-    seed: int,
-    device: torch.device | None = None,
-    weight_decays: Sequence[float] = (1e-5,),
-) -> dict[str, Any]:
-    """The linear probe in our setting, :func:`ours`, and in document D1's: SGD, 20 epochs, batch 256, embeddings as they are.
+@dataclass(frozen=True)
+class LinearProbes:
+    """Linear probes of frozen embeddings; what a protocol leaves open is chosen on ``validation`` held-out training ones.
 
-    D1 states no learning rate for its probe: it is chosen on ``validation`` embeddings held out of the training ones.
+    Attributes:
+        z: training embeddings ``(N, d)`` with labels ``y``.
+        test_z: test embeddings ``(M, d)`` with labels ``test_y``.
+        validation: how many of the training embeddings, the first of a random order, are held out to choose by.
+        seed: of that order, and of document D1's probe.
+        device: where probes are trained; ``None`` for where the embeddings are.
     """
 
-    def as_d1(*tensors: Tensor, value: float) -> LinearProbe:
-        rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0}
-        return linear_probe(*tensors, **rule, lr=value, seed=seed, device=device)
+    z: Tensor
+    y: Tensor
+    test_z: Tensor
+    test_y: Tensor
+    validation: int
+    seed: int
+    device: torch.device | None = None
 
-    found = ours(z, y, test_z, test_y, validation, seed, device, weight_decays)
-    lr = _choose(SGD_RATES, as_d1, z, y, validation, seed)
-    theirs = as_d1(z, y, test_z, test_y, value=lr)
-    return found | {"d1_top1": theirs.top1, "d1_top5": theirs.top5, "d1_lr": lr}
+    def ours(self, weight_decays: Sequence[float] = (1e-5,)) -> dict[str, float]:
+        """L-BFGS on standardised embeddings, with the best of the weight decays."""
+        decay, found = self._best(weight_decays, lambda value: {"weight_decay": value})
+        return {"top1": found.top1, "top5": found.top5, "weight_decay": decay}
 
+    def as_d1(self) -> dict[str, float]:
+        """Document D1's: SGD, 20 epochs, batch 256, embeddings as they are; it states no learning rate."""
+        rule: dict[str, Any] = {"optimizer": "sgd", "standardise": False, "weight_decay": 0.0, "seed": self.seed}
+        lr, found = self._best(SGD_RATES, lambda value: rule | {"lr": value})
+        return {"d1_top1": found.top1, "d1_top5": found.top5, "d1_lr": lr}
 
-def ours(
-    z: Tensor,
-    y: Tensor,
-    test_z: Tensor,
-    test_y: Tensor,
-    validation: int,
-    seed: int,
-    device: torch.device | None = None,
-    weight_decays: Sequence[float] = (1e-5,),
-) -> dict[str, float]:
-    """L-BFGS on standardised embeddings; of several weight decays the best on ``validation`` held-out ones is taken."""
+    def _best(self, values: Sequence[float], rule: Callable[[float], dict[str, Any]]) -> tuple[float, LinearProbe]:
+        """The value whose probe is best on the held-out embeddings, and its probe of all on the test set.
 
-    def probe(*tensors: Tensor, value: float) -> LinearProbe:
-        return linear_probe(*tensors, weight_decay=value, device=device)
+        Of values that are equally good it is the first; one at which the loss is not finite counts as never right. A single
+        value is taken without a trial.
+        """
+        z, y = self.z, self.y
+        order = torch.randperm(len(z), generator=torch.Generator().manual_seed(self.seed))
+        kept, held = order[self.validation :], order[: self.validation]
 
-    decay = _choose(weight_decays, probe, z, y, validation, seed)
-    found = probe(z, y, test_z, test_y, value=decay)
-    return {"top1": found.top1, "top5": found.top5, "weight_decay": decay}
+        def accuracy(value: float) -> float:
+            try:
+                return linear_probe(z[kept], y[kept], z[held], y[held], **rule(value), device=self.device).top1
+            except ReplearnError:  # the loss is not finite
+                return 0.0
 
-
-def _choose(
-    values: Sequence[float], probe: Callable[..., LinearProbe], z: Tensor, y: Tensor, validation: int, seed: int
-) -> float:
-    """The value whose probe, trained on the rest, is best on the first ``validation`` embeddings of a random order.
-
-    Of values that are equally good it is the first; one at which the loss is not finite counts as never right. A single value
-    is taken without a trial.
-    """
-    if len(values) == 1:
-        return values[0]
-    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
-    kept, held = order[validation:], order[:validation]
-
-    def accuracy(value: float) -> float:
-        try:
-            return probe(z[kept], y[kept], z[held], y[held], value=value).top1
-        except ReplearnError:  # the loss is not finite
-            return 0.0
-
-    return max(values, key=accuracy)
+        best = values[0] if len(values) == 1 else max(values, key=accuracy)
+        return best, linear_probe(z, y, self.test_z, self.test_y, **rule(best), device=self.device)
 
 
 def labelled(train: ImageSet, share: str, seed: int, per_class: int | None = None) -> ImageSet:
@@ -142,10 +127,11 @@ def evaluate(
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()
-    a_tenth, device = max(1, len(train) // 10), train.images.device
-    found = linear(train_z, train_y, test_z, test_y, a_tenth, seed, device, weight_decays)
+    probes = LinearProbes(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed, train.images.device)
     k = min(200, len(train_z))
-    return found | {
+    return {
+        **probes.ours(weight_decays),
+        **probes.as_d1(),
         "knn": knn(train_z, train_y, test_z, test_y, k=k, temperature=0.07, metric="cosine").top1,
         "dimensions": train_z.shape[1],
         "rank": effective_rank(test_z),

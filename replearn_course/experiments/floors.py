@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 
 from replearn_course import plots
 from replearn_course.data import Splits, to_float
-from replearn_course.experiments.evaluation import ours
+from replearn_course.experiments.evaluation import LinearProbes
 from replearn_course.experiments.runner import Context
 from replearn_course.networks import KMeansFeatures, Pixels, PrincipalComponents, Representation, encoder
 from replearn_course.probes import embed
@@ -52,7 +52,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         z, y = embed(representation, train.images, batch_size), train.labels.cpu()
 
         test_z, decays = embed(representation, test.images, batch_size), [*map(float, settings.weight_decays.split())]
-        found = ours(z, y, test_z, test.labels.cpu(), held, context.seed, weight_decays=decays)
+        found = LinearProbes(z, y, test_z, test.labels.cpu(), held, context.seed).ours(decays)
         return {
             name: found["top1"],
             f"{name}_dimensions": z.shape[1],

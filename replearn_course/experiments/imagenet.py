@@ -12,7 +12,7 @@ import torch
 from replearn_course import plots
 from replearn_course.data import Splits
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
-from replearn_course.experiments.evaluation import SHARES, labelled, linear
+from replearn_course.experiments.evaluation import SHARES, LinearProbes, labelled
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.self_supervised import another
 from replearn_course.networks import Representation, Resized, encoder
@@ -57,7 +57,8 @@ def _probed(context: Context[Splits], network: Representation, data: Splits, per
     train, test, device = data.published, data.test, data.published.images.device
     z, test_z = embed(network, train.images), embed(network, test.images)
     y, test_y = train.labels.cpu(), test.labels.cpu()
-    found = linear(z, y, test_z, test_y, max(1, len(train) // 10), context.seed, device)
+    probes = LinearProbes(z, y, test_z, test_y, max(1, len(train) // 10), context.seed, device)
+    found = probes.ours() | probes.as_d1()
     for share in SHARES:
         few = labelled(train, share, context.seed, per_class)
         own = linear_probe(embed(network, few.images), few.labels.cpu(), test_z, test_y, device=device)

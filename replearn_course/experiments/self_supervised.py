@@ -83,8 +83,8 @@ class Settings:
         transfer: another dataset that the encoder is probed on, its images brought to a side of ``transfer_size``; 0 for their own.
 
     Raises:
-        ReplearnError: for no epoch, epochs to report or probe that are none of the training's, or suspects without
-            ``partial_lr``.
+        ReplearnError: for no epoch, epochs to report or probe that are none of the training's, weight decays or sides that are
+            no such numbers, or suspects without ``partial_lr``.
     """
 
     method: str = "vicreg"
@@ -141,6 +141,16 @@ class Settings:
             raise ReplearnError(f"reported, probed: expected epochs from 1 to {self.epochs}, got {wrong[0]}")
         if self.reported and self.method == "supervised":
             raise ReplearnError("reported: the supervised network is tested after its last epoch; expected 0")
+        try:
+            no_decay = not self.decays or min(self.decays) < 0
+        except ValueError:
+            no_decay = True
+        if no_decay:
+            raise ReplearnError(
+                f"weight_decays: expected numbers not below 0 such as '1e-5 1e-3', got {self.weight_decays!r}"
+            )
+        if not all(side.isdecimal() and int(side) for side in self.wider.split()):
+            raise ReplearnError(f"wider: expected sides in pixels such as '24', got {self.wider!r}")
         if self.suspects and not self.partial_lr:
             raise ReplearnError("partial_lr: the suspects need one above 0, got 0")
 
@@ -148,6 +158,11 @@ class Settings:
     def at(self) -> int:
         """The epoch whose encoder gives the numbers."""
         return self.reported or self.epochs
+
+    @property
+    def decays(self) -> list[float]:
+        """Weight decays of our linear probe to choose from."""
+        return [*map(float, self.weight_decays.split())]
 
     @property
     def milestones(self) -> list[int]:
@@ -276,7 +291,10 @@ def transforms(settings: Settings, images: ImageSet) -> tuple[Compose, ...]:
         return views
     if settings.views not in ("patches", "patches-enlarged"):
         raise ReplearnError(f"views: patches need 'patches' or 'patches-enlarged', got {settings.views!r}")
-    area = (settings.patch / images.images.shape[-1]) ** 2
+    side = images.images.shape[-1]
+    if wrong := [wide for wide in settings.wider.split() if int(wide) > side]:
+        raise ReplearnError(f"wider: expected sides up to {side}, that of the images, got {wrong[0]}")
+    area = (settings.patch / side) ** 2
     return tuple(Compose(tuple(_of_patch(step, settings.patch, area) for step in view.steps)) for view in views)
 
 
@@ -300,8 +318,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         return {"metrics": cost}
 
     def probe(epoch: int) -> dict[str, float]:
-        decays = [*map(float, settings.weight_decays.split())]
-        return evaluate(trained.encoders[epoch], images, test, seed=context.seed, weight_decays=decays)
+        return evaluate(trained.encoders[epoch], images, test, seed=context.seed, weight_decays=settings.decays)
 
     probed = {epoch: context.once(f"probed-{epoch}", partial(probe, epoch)) for epoch in trained.encoders}
     metrics = probed[settings.at] | cost
@@ -375,7 +392,7 @@ def _transferred(
 ) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     train, test = _parts(other, settings)
-    found = evaluate(encoder, train, test, seed=context.seed)
+    found = evaluate(encoder, train, test, seed=context.seed, weight_decays=settings.decays)
     if settings.partial_lr:
         found |= few_labels(encoder, train, test, per_class=PUBLISHED_PER_CLASS, **rates, say=context.say)
     return {f"transfer_{name}": value for name, value in found.items()}
