@@ -160,7 +160,7 @@ def effective_rank(z: Tensor) -> Tensor:
         z: embeddings ``(N, d)``.
 
     Returns:
-        a scalar from 1 to min(N - 1, d), or 0 where all embeddings are equal.
+        a scalar from 1 to min(N - 1, d), or 0 where every embedding equals their mean.
 
     >>> effective_rank(torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     tensor(1.7548)

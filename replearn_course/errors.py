@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ReplearnError", "check_embeddings", "check_labels", "check_positive", "check_tensors", "unknown_name"]
+__all__ = [
+    "ReplearnError",
+    "check_count",
+    "check_embeddings",
+    "check_labels",
+    "check_not_negative",
+    "check_positive",
+    "check_tensors",
+    "unknown_name",
+]
 
 
 class ReplearnError(ValueError):
@@ -40,6 +49,28 @@ def check_positive(**values: float) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
             raise ReplearnError(f"{name}: expected a finite number above 0, got {value!r}")
+
+
+def check_not_negative(**values: float) -> None:
+    """Check that each is a finite number from 0 up.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+            raise ReplearnError(f"{name}: expected a finite number from 0 up, got {value!r}")
+
+
+def check_count(**counts: int) -> None:
+    """Check that each is a whole number from 1 up.
+
+    Raises:
+        ReplearnError: naming the argument and what came.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise ReplearnError(f"{name}: expected a whole number from 1 up, got {value!r}")
 
 
 def check_tensors(**tensors: object) -> None:

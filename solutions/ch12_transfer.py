@@ -314,7 +314,7 @@ def mcnemar(right_a: Tensor, right_b: Tensor) -> float:
         right_b: booleans ``(N,)``, the same for the second, on the same images.
 
     Returns:
-        the p-value, two-sided, above 0 and at most 1.
+        the p-value, two-sided, at most 1; 0 where it is too small for a float.
 
     >>> right_a = torch.tensor([True, True, True, True, False, True, False])
     >>> right_b = torch.tensor([False, False, False, False, True, True, False])

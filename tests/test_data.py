@@ -256,7 +256,7 @@ def test_triplets_of_fewer_batches_are_the_first_of_a_whole_epoch():
     assert len(list(few.epoch(1))) == 2
     for ours, theirs in zip(few.epoch(1), whole.epoch(1), strict=False):
         assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
-    with pytest.raises(ReplearnError, match="n_batches: expected 1 or more, got 0"):
+    with pytest.raises(ReplearnError, match="n_batches: expected a whole number from 1 up, got 0"):
         TripletBatches(data, 7, n_batches=0)
 
 
@@ -285,9 +285,9 @@ def test_batches_are_the_images_that_the_samplers_chose():
 
 
 def test_batch_size_must_be_positive():
-    with pytest.raises(ReplearnError, match="batch_size: expected 1 or more, got 0"):
+    with pytest.raises(ReplearnError, match="batch_size: expected a whole number from 1 up, got 0"):
         TripletBatches(images(torch.tensor([0, 0, 1, 1])), 0)
-    with pytest.raises(ReplearnError, match="n_batches: expected 1 or more, got 0"):
+    with pytest.raises(ReplearnError, match="n_batches: expected a whole number from 1 up, got 0"):
         PKBatches(images(torch.tensor([0, 0, 1, 1])), 2, 2, n_batches=0)
 
 

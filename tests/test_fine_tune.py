@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -70,15 +71,34 @@ def test_the_same_seed_gives_the_same_and_the_global_random_state_stays():
     ("arguments", "message"),
     [
         ({"trained": "head"}, "trained: expected one of all, classifier, classifier and statistics, got 'head'"),
-        ({"epochs": 0}, "epochs: expected a finite number above 0"),
+        ({"epochs": 0}, "epochs: expected a whole number from 1 up"),
         ({"lr": 0.0}, "lr: expected a finite number above 0"),
-        ({"encoder_lr": -0.1}, "encoder_lr: expected a number from 0 up, got -0.1"),
+        ({"encoder_lr": -0.1}, "encoder_lr: expected a finite number from 0 up, got -0.1"),
     ],
 )
 def test_bad_input(arguments, message):
     data = training_job.images(8)
     with pytest.raises(ReplearnError, match=message):
         fine_tune(encoder(), data, data, setting=SETTING, **arguments)
+
+
+def test_other_classes_are_refused_whatever_their_number():
+    data = training_job.images(8)
+    other = replace(data, classes=(*data.classes[:-1], "another"))
+    with pytest.raises(
+        ReplearnError, match=f"expected the 4 classes of train, got 'another' in the place of '{data.classes[-1]}'"
+    ):
+        fine_tune(encoder(), data, other, setting=SETTING)
+    with pytest.raises(ReplearnError, match="expected the 4 classes of train, got 5"):
+        fine_tune(encoder(), data, replace(data, classes=(*data.classes, "more")), setting=SETTING)
+
+
+def test_an_image_too_many_does_not_stop_batch_norm():
+    """Of one image of one pixel there is no variance: a last batch of it would be an error after an epoch's work."""
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4), nn.Flatten())
+    data = training_job.images(17)
+    assert fine_tune(Encoder(trunk, (1,), 4, 6), data, data, epochs=1, batch_size=8, setting=SETTING).images == 17
 
 
 def test_fine_tuning_that_is_asked_to_end_gives_no_number(monkeypatch):

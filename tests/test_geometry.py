@@ -97,7 +97,10 @@ def test_the_monitor_sees_the_views_of_the_encoder_of_the_method():
     data = ImageSet("steps", pixels, torch.zeros(12, dtype=torch.long), ("one",))
     method = nn.Module()
     method.encoder = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    method.encoder.append(nn.BatchNorm1d(3, momentum=0.5))
+    statistics = {name: value.clone() for name, value in method.state_dict().items()}
     found = CollapseMonitor(data, [Shift(0.0), Shift(1.0)], images=10)(method)
+    assert all(torch.equal(value, statistics[name]) for name, value in method.state_dict().items())
     again = CollapseMonitor(data, [Shift(0.0), Shift(1.0)], images=10)(method)
     assert found == again
     assert set(found) == {"spread", "rank", "alignment", "uniformity"}

@@ -229,7 +229,7 @@ def test_contrastive_under_autocast(device):
         (torch.tensor([0, 2]), 1.0, "hadsell", "same: expected only True and False, or 1 and 0"),
         (torch.ones(2), -1.0, "hadsell", "margin: expected a finite number from 0 up, got -1.0"),
         (torch.ones(2), math.nan, "d3", "margin: expected a finite number from 0 up, got nan"),
-        (torch.ones(2), "1", "d3", "margin: expected a number, got str '1'"),
+        (torch.ones(2), "1", "d3", "margin: expected a finite number from 0 up, got '1'"),
         (torch.ones(2), 1.0, "hadsel", "unknown form 'hadsel'; did you mean 'hadsell'"),
     ],
 )

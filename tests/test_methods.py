@@ -196,9 +196,10 @@ def test_batch_norm_sees_the_keys_in_shuffled_parts():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"queue": 0}, "queue: expected 1 or more, got 0"),
+        ({"queue": 0}, "queue: expected a whole number from 1 up, got 0"),
         ({"momentum": 1.5}, "momentum: expected between 0 and 1, got 1.5"),
-        ({"groups": 0}, "groups: expected 1 or more, got 0"),
+        ({"groups": 0}, "groups: expected a whole number from 1 up, got 0"),
+        ({"temperature": 0.0}, "temperature: expected a finite number above 0, got 0"),
     ],
 )
 def test_bad_settings_of_moco(settings, message):

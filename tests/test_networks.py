@@ -81,6 +81,8 @@ def test_n1_takes_any_size_from_8_and_the_mean_over_places_is_its_own():
     network = N1(channels=1).double().eval()
     for side in (8, 11, 16):
         assert network(pictures(2, side, 1).double()).shape == (2, 256)
+    with pytest.raises(ReplearnError, match=r"images: expected sides from 8 pixels up, got \(2, 1, 9, 7\)"):
+        network(torch.zeros(2, 1, 9, 7).double())
     # At 8 × 8 one place is left: the network is then a chain that can be written out.
     x, layers = pictures(2, 8, 1).double(), [m for m in network.trunk if isinstance(m, nn.Conv2d)]
     h = 4 * x - 2

@@ -118,6 +118,8 @@ def test_patch_net_says_what_it_cannot_take():
     for arguments in ({"widths": ()}, {"widths": (4, 0)}, {"channels": 0}, {"size": 0}):
         with pytest.raises(ReplearnError, match="widths, channels and size: expected numbers from 1 up"):
             PatchNet(**arguments)
+    with pytest.raises(ReplearnError, match="images: expected sides from 5 pixels up"):
+        PatchNet((4, 6))(torch.rand(2, 3, 4, 4))
     for joined in (0, 3):
         with pytest.raises(ReplearnError, match=f"joined: expected 1 to 2, the layers after the first, got {joined}"):
             PatchNet((4, 6), joined=joined)

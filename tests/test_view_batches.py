@@ -46,7 +46,8 @@ def test_an_epoch_holds_each_image_once_with_its_label(n, batch, drop, epoch, la
     views = [Marked(0.0), Marked(1.0), Marked(2.0)]
     batches = ViewBatches(numbered(n), batch, views, seed=5, labels=labels, drop_last=drop)
     whole = list(batches.epoch(epoch))
-    assert len(whole) == len(batches) == (n // batch if drop else -(-n // batch))
+    joined = not drop and n > batch and n % batch == 1  # a single image joins the batch before
+    assert len(whole) == len(batches) == (n // batch if drop else -(-n // batch) - joined)
     seen = []
     for got in whole:
         assert len(got) == 3 + labels
@@ -58,7 +59,14 @@ def test_an_epoch_holds_each_image_once_with_its_label(n, batch, drop, epoch, la
             assert torch.equal(got[3], numbers % 3)
         seen += numbers.tolist()
         assert len(numbers) == batch or not drop
+        assert len(numbers) > 1 or n == 1 or batch == 1
     assert len(set(seen)) == len(seen) == (n // batch * batch if drop else n)
+
+
+def test_views_of_unequal_shape_are_refused():
+    batches = ViewBatches(numbered(8), 4, [RandomCrop(2), RandomCrop(3)])
+    with pytest.raises(ReplearnError, match=r"views: expected all of one shape, got \(1, 2, 2\) and \(1, 3, 3\)"):
+        next(batches.epoch(0))
 
 
 def test_the_order_is_random_by_seed_and_epoch_and_other_images_are_left_out():
@@ -104,7 +112,7 @@ def test_views_are_floats_in_the_range_of_images():
     ("n", "batch", "views", "message"),
     [
         (5, 2, [], "views: expected a transform for each view, got none"),
-        (5, 0, [Marked()], "batch_size: expected 1 or more, got 0"),
+        (5, 0, [Marked()], "batch_size: expected a whole number from 1 up, got 0"),
         (5, 6, [Marked()], "batch_size: expected at most the 5 images that there are, got 6"),
     ],
 )

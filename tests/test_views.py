@@ -163,6 +163,7 @@ def test_p_of_0_never_and_p_of_1_always(transform):
         (lambda: GaussianBlur(8)(torch.zeros(1, 3, 8, 20), generator()), "sides above the blur's radius 8, got 8 x 20"),
         (lambda: Grey()(torch.zeros(1, 2, 8, 8), generator()), "expected 1 or 3 channels to change colours, got 2"),
         (lambda: ColourJitter(0.1)(torch.zeros(1, 4, 8, 8), generator()), "expected 1 or 3 channels"),
+        (lambda: ColourJitter(hue=0.1)(torch.zeros(1, 2, 8, 8), generator()), "expected 1 or 3 channels"),
     ],
 )
 def test_what_is_out_of_range_is_refused(make, message):

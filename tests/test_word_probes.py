@@ -300,7 +300,7 @@ def test_case_counts_when_it_is_not_lowered():
 def test_analogies_refuse():
     v, questions = parallelograms()
     for option in ("restrict", "chunk"):
-        with pytest.raises(ReplearnError, match=f"{option}: expected a finite number above 0, got 0"):
+        with pytest.raises(ReplearnError, match=f"{option}: expected a whole number from 1 up, got 0"):
             analogies(v, questions, **{option: 0})
     with pytest.raises(ReplearnError, match="got none of 0"):
         analogies(v, {})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from replearn_course.data.images import ImageSet, to_float
 from replearn_course.data.samplers import pk_batches, random_pairs, random_triplets
 from replearn_course.data.views import Transform, draw_views
-from replearn_course.errors import ReplearnError, unknown_name
+from replearn_course.errors import ReplearnError, check_count, unknown_name
 
 __all__ = ["Batches", "ImageBatches", "PKBatches", "PairBatches", "TripletBatches", "ViewBatches"]
 
@@ -105,10 +106,11 @@ class TripletBatches(ImageBatches):
         super().__init__(data, seed=seed, views=views)
         if drawn not in DRAWN:
             raise unknown_name("drawn", drawn, DRAWN)
-        self.batch_size, self.drawn = _positive(batch_size), drawn
+        whole = _whole(len(data), batch_size)
+        n_batches = whole if n_batches is None else n_batches
+        check_count(n_batches=n_batches)
         random_triplets(data.labels, torch.Generator())  # complains now, not in the first epoch
-        whole = -(-len(data) // self.batch_size)
-        self.n_batches = whole if n_batches is None else min(_positive(n_batches, "n_batches"), whole)
+        self.batch_size, self.drawn, self.n_batches = batch_size, drawn, min(n_batches, whole)
 
     def __len__(self) -> int:
         return self.n_batches
@@ -127,11 +129,11 @@ class PairBatches(ImageBatches):
 
     def __init__(self, data: ImageSet, batch_size: int, *, seed: int = 0, views: Views | None = None) -> None:
         super().__init__(data, seed=seed, views=views)
-        self.batch_size = _positive(batch_size)
+        self.batch_size, self.n_batches = batch_size, _whole(len(data), batch_size)
         random_pairs(data.labels, torch.Generator())
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return self.n_batches
 
     def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
         """See :class:`Batches`."""
@@ -155,7 +157,8 @@ class PKBatches(ImageBatches):
         super().__init__(data, seed=seed, views=views)
         self.p, self.k = p, k
         pk_batches(data.labels, p, k, torch.Generator(), 1)
-        self.n_batches = max(1, len(data) // (p * k)) if n_batches is None else _positive(n_batches, "n_batches")
+        self.n_batches = max(1, len(data) // (p * k)) if n_batches is None else n_batches
+        check_count(n_batches=self.n_batches)
         self.labels = data.labels.cpu()
 
     def __len__(self) -> int:
@@ -172,6 +175,7 @@ class ViewBatches(ImageBatches):
 
     An epoch takes the images in random order, each once. By default what does not fill a batch at its end is left out, since
     the losses of self-supervised learning look at a whole batch and mean less on a short one; the next epoch leaves out others.
+    A single image is never a batch beside others, since batch norm has no variance of it: it joins the batch before.
 
     Args:
         data: images; labels are looked at only for ``labels``.
@@ -196,10 +200,13 @@ class ViewBatches(ImageBatches):
         drop_last: bool = True,
     ) -> None:
         super().__init__(data, seed=seed)
-        self.batch_size, self.transforms, self.labels = _positive(batch_size), tuple(views), labels
+        whole = _whole(len(data), batch_size)
+        self.batch_size, self.transforms, self.labels = batch_size, tuple(views), labels
         if not self.transforms:
             raise ReplearnError("views: expected a transform for each view, got none")
-        self.n_batches = len(data) // batch_size if drop_last else -(-len(data) // batch_size)
+        self.drop_last, self.n_batches = drop_last, len(data) // batch_size if drop_last else whole
+        if not drop_last and whole > 1 and len(data) % batch_size == 1:
+            self.n_batches -= 1
         if not self.n_batches:
             raise ReplearnError(f"batch_size: expected at most the {len(data)} images that there are, got {batch_size}")
 
@@ -210,15 +217,21 @@ class ViewBatches(ImageBatches):
         """See :class:`Batches`."""
         labels = self.data.labels.cpu()
         order = torch.randperm(len(self.data), generator=generator)
-        for indices in order.split(self.batch_size)[: self.n_batches]:
+        starts = [*range(0, len(order), self.batch_size)][: self.n_batches]
+        end = starts[-1] + self.batch_size if self.drop_last else len(order)
+        for start, stop in pairwise([*starts, end]):
+            indices = order[start:stop]
             yield (indices[:, None], labels[indices]) if self.labels else (indices[:, None],)
 
     def see(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """All views ``(V B, C, h, w)`` of the images ``(B, C, H, W)``, the first of each image first."""
-        return torch.cat(draw_views(images, self.transforms, generator))
+        views = draw_views(images, self.transforms, generator)
+        if len(shapes := {tuple(view.shape[1:]): None for view in views}) > 1:
+            raise ReplearnError(f"views: expected all of one shape, got {' and '.join(map(str, shapes))}")
+        return torch.cat(views)
 
 
-def _positive(number: int, name: str = "batch_size") -> int:
-    if number < 1:
-        raise ReplearnError(f"{name}: expected 1 or more, got {number}")
-    return number
+def _whole(images: int, batch_size: int) -> int:
+    """Batches that hold all images, the last one perhaps short."""
+    check_count(batch_size=batch_size)
+    return -(-images // batch_size)

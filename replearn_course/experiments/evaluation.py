@@ -15,21 +15,35 @@ from replearn_course.networks import Representation
 from replearn_course.probes import LinearProbe, effective_rank, embed, fine_tune, knn, linear_probe, spread
 from replearn_course.scale import Setting
 
-__all__ = ["SHARES", "LinearProbes", "evaluate", "few_labels", "labelled"]
+__all__ = ["SHARES", "LinearProbes", "decays_of", "evaluate", "few_labels", "labelled"]
 
 SHARES = {"1": 0.01, "10": 0.1}
 SGD_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
+def decays_of(text: str) -> list[float]:
+    """The weight decays that a setting lists, such as ``"1e-5 1e-3"``.
+
+    Raises:
+        ReplearnError: for none, or something else than finite numbers from 0 up.
+    """
+    try:
+        decays = [*map(float, text.split())]
+    except ValueError:
+        decays = []
+    if not decays or not all(0 <= decay < float("inf") for decay in decays):
+        raise ReplearnError(f"weight_decays: expected finite numbers from 0 up such as '1e-5 1e-3', got {text!r}")
+    return decays
+
+
 @dataclass(frozen=True)
 class LinearProbes:
-    """Linear probes of frozen embeddings; what a protocol leaves open is chosen on ``validation`` held-out training ones.
+    """Linear probes of frozen embeddings; what a protocol leaves open is chosen on a tenth of the training ones.
 
     Attributes:
         z: training embeddings ``(N, d)`` with labels ``y``.
         test_z: test embeddings ``(M, d)`` with labels ``test_y``.
-        validation: how many of the training embeddings, the first of a random order, are held out to choose by.
-        seed: of that order, and of document D1's probe.
+        seed: of the order whose first tenth is held out to choose by, and of document D1's probe.
         device: where probes are trained; ``None`` for where the embeddings are.
     """
 
@@ -37,7 +51,6 @@ class LinearProbes:
     y: Tensor
     test_z: Tensor
     test_y: Tensor
-    validation: int
     seed: int
     device: torch.device | None = None
 
@@ -60,7 +73,8 @@ class LinearProbes:
         """
         z, y = self.z, self.y
         order = torch.randperm(len(z), generator=torch.Generator().manual_seed(self.seed))
-        kept, held = order[self.validation :], order[: self.validation]
+        tenth = max(1, len(z) // 10)
+        kept, held = order[tenth:], order[:tenth]
 
         def accuracy(value: float) -> float:
             try:
@@ -127,7 +141,7 @@ def evaluate(
     """The frozen encoder: linear probes, neighbours, and the geometry of its test embeddings."""
     train_z, test_z = embed(encoder, train.images), embed(encoder, test.images)
     train_y, test_y = train.labels.cpu(), test.labels.cpu()
-    probes = LinearProbes(train_z, train_y, test_z, test_y, max(1, len(train) // 10), seed, train.images.device)
+    probes = LinearProbes(train_z, train_y, test_z, test_y, seed, train.images.device)
     k = min(200, len(train_z))
     return {
         **probes.ours(weight_decays),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,9 +12,10 @@ from torch.optim.swa_utils import update_bn
 
 from replearn_course import plots
 from replearn_course.data import Splits, to_float
-from replearn_course.experiments.evaluation import LinearProbes
+from replearn_course.errors import unknown_name
+from replearn_course.experiments.evaluation import LinearProbes, decays_of
 from replearn_course.experiments.runner import Context
-from replearn_course.networks import KMeansFeatures, Pixels, PrincipalComponents, Representation, encoder
+from replearn_course.networks import ENCODERS, KMeansFeatures, Pixels, PrincipalComponents, Representation, encoder
 from replearn_course.probes import embed
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ class Settings:
         components: of PCA.
         centroids: of k-means, and ``patches`` that they are learned from.
         untrained: names of encoders.
-        weight_decays: of the probe, one of which is chosen on validation images: 16,000 dimensions need another than 256.
+        weight_decays: of the probe, one of which is chosen on a tenth of the training images: 16,000 dimensions need another
+            than 256.
+
+    Raises:
+        ReplearnError: for an unknown encoder, or weight decays that are no such numbers.
     """
 
     components: int = 256
@@ -39,39 +45,51 @@ class Settings:
     untrained: str = "n1 n2 resnet18"
     weight_decays: str = "1e-5 1e-4 1e-3 1e-2 1e-1"
 
+    def __post_init__(self) -> None:
+        decays_of(self.weight_decays)
+        for name in self.untrained.split():
+            if name not in ENCODERS:
+                raise unknown_name("encoder", name, ENCODERS)
+
 
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
-    """Each representation, linearly probed on the test set; with the weight decay that is best on validation images."""
-    train, test, held = context.data.published, context.data.test, context.data.n_validation
+    """Each representation, linearly probed on the test set; with the weight decay that is best on a part of the training images."""
+    train, test = context.data.published, context.data.test
     metrics: dict[str, float] = {}
 
-    def probe(name: str, representation: Representation, batch_size: int = 512) -> None:
-        metrics.update(context.once(name, lambda: probed(name, representation, batch_size)))
+    def probe(name: str, make: Callable[[], Representation], batch_size: int = 512) -> None:
+        metrics.update(context.once(name, lambda: probed(name, make(), batch_size)))
 
     def probed(name: str, representation: Representation, batch_size: int) -> dict[str, float]:
-        z, y = embed(representation, train.images, batch_size), train.labels.cpu()
-
-        test_z, decays = embed(representation, test.images, batch_size), [*map(float, settings.weight_decays.split())]
-        found = LinearProbes(z, y, test_z, test.labels.cpu(), held, context.seed).ours(decays)
+        z, test_z = (embed(representation, part.images, batch_size) for part in (train, test))
+        y, test_y, device = train.labels.cpu(), test.labels.cpu(), train.images.device
+        found = LinearProbes(z, y, test_z, test_y, context.seed, device).ours(decays_of(settings.weight_decays))
         return {
             name: found["top1"],
             f"{name}_dimensions": z.shape[1],
             f"{name}_weight_decay": found["weight_decay"],
         }
 
-    pixels = Pixels(train.images[0].numel())
-    components = min(settings.components, pixels.embedding_size)
-    probe("pixels", pixels)
-    probe("pca", PrincipalComponents.fit(pixels, embed(pixels, train.images), components))
-    for name in settings.untrained.split():
+    def components() -> Representation:
+        z = embed(pixels, train.images)
+        return PrincipalComponents.fit(pixels, z, min(settings.components, pixels.embedding_size))
+
+    def untrained(name: str) -> Representation:
         torch.manual_seed(context.seed)
         network = encoder(name, train.images.shape[1]).to(context.setting.device)
         # In 10 batches, each weighing the same; the running mean of training would keep a third of its first values.
         update_bn(map(to_float, train.images[:2560].split(256)), network)
-        probe(f"untrained_{name}", network)
-    kmeans = KMeansFeatures.fit(
-        to_float(train.images), settings.centroids, patches=settings.patches, seed=context.seed
-    ).to(context.setting.device)
+        return network
+
+    def kmeans() -> Representation:
+        some = {"patches": settings.patches, "seed": context.seed}
+        return KMeansFeatures.fit(to_float(train.images), settings.centroids, **some).to(context.setting.device)
+
+    pixels = Pixels(train.images[0].numel())
+    probe("pixels", lambda: pixels)
+    probe("pca", components)
+    for name in settings.untrained.split():
+        probe(f"untrained_{name}", partial(untrained, name))
     probe("kmeans", kmeans, batch_size=50)
     return {"metrics": metrics}
 

@@ -26,8 +26,8 @@ from replearn_course.data import (
     without,
 )
 from replearn_course.data.tiny_imagenet import PUBLISHED_PER_CLASS
-from replearn_course.errors import ReplearnError, unknown_name
-from replearn_course.experiments.evaluation import evaluate, few_labels
+from replearn_course.errors import ReplearnError, check_count, unknown_name
+from replearn_course.experiments.evaluation import decays_of, evaluate, few_labels
 from replearn_course.experiments.runner import Context
 from replearn_course.experiments.suspects import suspects
 from replearn_course.files import read_csv, restore_weights, save_weights
@@ -45,6 +45,7 @@ from replearn_course.networks import (
 from replearn_course.probes import CollapseMonitor, embed
 from replearn_course.probes.fine_tune import accuracies
 from replearn_course.training import History, constant, make_optimizer, peak_memory, warmup_cosine
+from replearn_course.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +72,7 @@ class Settings:
         weight_decays: of our linear probe; of several the best on a tenth of the training images is taken.
         components: principal components of the training images' representations that are kept, or as many as there are; 0 for
             the dimensions as they are.
+        schedule: of the rate, one of ``SCHEDULES``; ``warmup`` is the part of the steps that the cosine rises over.
         reported: the epoch whose encoder gives the numbers, of a training with a constant rate; 0 for the last.
         probed: other epochs after which the encoder is linearly probed.
         images: takes only so many of the training images.
@@ -83,8 +85,8 @@ class Settings:
         transfer: another dataset that the encoder is probed on, its images brought to a side of ``transfer_size``; 0 for their own.
 
     Raises:
-        ReplearnError: for no epoch, epochs to report or probe that are none of the training's, weight decays or sides that are
-            no such numbers, or suspects without ``partial_lr``.
+        ReplearnError: for no epoch, epochs to report or probe that are none of the training's, an unknown schedule, weight decays,
+            sides or places of patches that are no such numbers, or suspects without ``partial_lr``.
     """
 
     method: str = "vicreg"
@@ -141,14 +143,10 @@ class Settings:
             raise ReplearnError(f"reported, probed: expected epochs from 1 to {self.epochs}, got {wrong[0]}")
         if self.reported and self.method == "supervised":
             raise ReplearnError("reported: the supervised network is tested after its last epoch; expected 0")
-        try:
-            no_decay = not self.decays or min(self.decays) < 0
-        except ValueError:
-            no_decay = True
-        if no_decay:
-            raise ReplearnError(
-                f"weight_decays: expected numbers not below 0 such as '1e-5 1e-3', got {self.weight_decays!r}"
-            )
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        decays_of(self.weight_decays)
+        check_count(stride=self.stride, parts=self.parts)
         if not all(side.isdecimal() and int(side) for side in self.wider.split()):
             raise ReplearnError(f"wider: expected sides in pixels such as '24', got {self.wider!r}")
         if self.suspects and not self.partial_lr:
@@ -162,7 +160,7 @@ class Settings:
     @property
     def decays(self) -> list[float]:
         """Weight decays of our linear probe to choose from."""
-        return [*map(float, self.weight_decays.split())]
+        return decays_of(self.weight_decays)
 
     @property
     def milestones(self) -> list[int]:
@@ -182,6 +180,11 @@ METHODS: dict[str, Callable[[Settings, Encoder, nn.Module, int], nn.Module]] = {
     ),
     "emp-ssl": lambda s, e, p, _: methods.EMPSSL(e, p, similarity=s.similarity, eps=s.distortion),
     "supervised": lambda s, e, _, classes: methods.Supervised(e, classes),
+}
+
+SCHEDULES: dict[str, Callable[[Settings], Schedule]] = {
+    "cosine": lambda s: warmup_cosine(s.warmup),
+    "constant": lambda _: constant(),
 }
 
 
@@ -248,7 +251,7 @@ def train(context: Context[Any], settings: Settings, images: ImageSet, *, name: 
             ViewBatches(images, settings.batch_size, views, seed=context.seed, labels=supervised),
             make_optimizer(settings.optimizer, method, settings.lr, weight_decay=settings.weight_decay),
             epochs=settings.epochs,
-            schedule=warmup_cosine(settings.warmup) if settings.schedule == "cosine" else constant(),
+            schedule=SCHEDULES[settings.schedule](settings),
             validation=None if supervised else CollapseMonitor(images, views),
             on_epoch=keep,
             name=name,
@@ -308,6 +311,7 @@ def _of_patch(step: Transform, patch: int, area: float) -> Transform:
 def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     """Train with one seed, and probe."""
     images, test = _parts(context.data, settings, settings.images)
+    other = another(context, settings.transfer, settings.transfer_size) if settings.transfer else None
     trained = train(context, settings, _with_seen(images, test) if settings.seen else images)
     best = trained.encoders[settings.at]
 
@@ -338,17 +342,14 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         metrics |= context.once("partial", lambda: few_labels(best, images, test, **rates, say=context.say))
     if settings.suspects:
         metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
-    others: list[str] = []
-    if settings.transfer:
-        other = another(context, settings.transfer, settings.transfer_size)
-        metrics |= context.once("transfer", lambda: _transferred(context, settings, best, other, rates))
-        others.append(other.name)
+    if other:
+        metrics |= context.once("transfer", partial(_transferred, context, settings, best, other, rates))
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
     outcome: dict[str, Any] = {
         "metrics": metrics,
         "curve": curve,
         "history": trained.history.rows,
-        "other_data": others,
+        "other_data": [other.name] if other else [],
     }
     if settings.drawn and context.seed == 0:
         outcome["tsne"] = _tsne(best, test.subset(torch.arange(min(settings.drawn, len(test)))))
@@ -382,8 +383,15 @@ def _tsne(network: Representation, images: ImageSet) -> dict[str, list[float]]:
 
 
 def another(context: Context[Any], name: str, size: int) -> Splits:
-    """Another dataset on the device, at its own size for 0."""
+    """Another dataset of images on the device, at its own size for 0.
+
+    Raises:
+        ReplearnError: for an unknown dataset, one that is not there, or one without images of as many channels.
+    """
     data = load(name, context.setting.scale)
+    channels = context.data.published.images.shape[1]
+    if not isinstance(data, Splits) or data.published.images.shape[1] != channels:
+        raise ReplearnError(f"transfer: expected a dataset of images of {channels} channels, got {name}")
     return (data.resized(size) if size else data).to(context.setting.device)
 
 
@@ -409,5 +417,6 @@ def figures(context: Context[Splits], settings: Settings) -> Iterator[tuple[str,
     images, test = _parts(context.data, settings, settings.images)
     part = test.subset(torch.arange(min(len(test), 2000)))
     z = embed(kept(context, settings, images, settings.at), part.images)
-    title = f"t-SNE, {part.name}, {'validation' if settings.validate else 'test'} images"
+    role = "validation images" if settings.validate else "test images"
+    title = f"t-SNE, {part.name}, {role if context.data.labelled else 'images trained on'}"
     yield "tsne", plots.scatter(plots.to_2d(z), part.labels, title, classes=part.classes, kind="t-SNE")

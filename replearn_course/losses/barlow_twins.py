@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from replearn_course.losses.views import check_coefficients, check_views, off_diagonal_squares
+from replearn_course.errors import check_not_negative
+from replearn_course.losses.views import check_views, off_diagonal_squares
 from replearn_course.precision import at_least_float32
 
 __all__ = ["BarlowTwinsLoss", "BarlowTwinsTerms", "barlow_twins"]
@@ -56,7 +57,7 @@ def barlow_twins(z: Tensor, off_diagonal: float = 5e-3) -> BarlowTwinsTerms:
         ReplearnError: for a wrong shape or dtype, fewer than two views or images, NaN or infinity, or a coefficient
             below 0.
     """
-    check_coefficients(off_diagonal=off_diagonal)
+    check_not_negative(off_diagonal=off_diagonal)
     check_views(z)
     with torch.autocast(z.device.type, enabled=False):
         normalised = [batch_norm(x, None, None, training=True) for x in at_least_float32(z).unbind()]
@@ -72,7 +73,7 @@ class BarlowTwinsLoss(nn.Module):
 
     def __init__(self, off_diagonal: float = 5e-3) -> None:
         super().__init__()
-        check_coefficients(off_diagonal=off_diagonal)
+        check_not_negative(off_diagonal=off_diagonal)
         self.off_diagonal = off_diagonal
 
     def forward(self, z: Tensor) -> BarlowTwinsTerms:

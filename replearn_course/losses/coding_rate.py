@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_positive, check_tensors
+from replearn_course.errors import ReplearnError, check_embeddings, check_not_negative, check_positive, check_tensors
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import check_coefficients, check_views
+from replearn_course.losses.views import check_views
 from replearn_course.precision import at_least_float32
 
 __all__ = ["EMPSSLLoss", "EMPSSLTerms", "emp_ssl", "total_coding_rate"]
@@ -86,7 +86,7 @@ def emp_ssl(z: Tensor, eps: float = 0.2**0.5, similarity: float = 200.0, coding_
             0 or a coefficient below 0.
     """
     check_positive(eps=eps)
-    check_coefficients(similarity=similarity, coding_rate=coding_rate)
+    check_not_negative(similarity=similarity, coding_rate=coding_rate)
     check_views(z)
     with torch.autocast(z.device.type, enabled=False):
         u = unit_vectors(at_least_float32(z))
@@ -101,7 +101,7 @@ class EMPSSLLoss(nn.Module):
     def __init__(self, eps: float = 0.2**0.5, similarity: float = 200.0, coding_rate: float = 1.0) -> None:
         super().__init__()
         check_positive(eps=eps)
-        check_coefficients(similarity=similarity, coding_rate=coding_rate)
+        check_not_negative(similarity=similarity, coding_rate=coding_rate)
         self.eps = eps
         self.similarity = similarity
         self.coding_rate = coding_rate

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_tensors, unknown_name
-from replearn_course.losses.distances import check_margin, paired_distances
+from replearn_course.errors import ReplearnError, check_not_negative, check_tensors, unknown_name
+from replearn_course.losses.distances import paired_distances
 
 __all__ = ["FORMS", "ContrastiveLoss", "contrastive_loss"]
 
@@ -50,7 +50,7 @@ def contrastive_loss(x1: Tensor, x2: Tensor, same: Tensor, margin: float = 1.0, 
     Raises:
         ReplearnError: for a wrong shape, dtype or device, NaN or infinity, a margin below 0 or an unknown form.
     """
-    check_margin(margin)
+    check_not_negative(margin=margin)
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
     if form == "d3":
@@ -66,7 +66,7 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, margin: float = 1.0, form: str = "hadsell") -> None:
         super().__init__()
-        check_margin(margin)
+        check_not_negative(margin=margin)
         if form not in FORMS:
             raise unknown_name("form", form, FORMS)
         self.margin = margin

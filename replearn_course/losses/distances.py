@@ -13,9 +13,6 @@ Half precision (float16, bfloat16) is computed and returned in float32, under au
 
 from __future__ import annotations
 
-import math
-import numbers
-
 import torch
 from torch import Tensor
 
@@ -122,11 +119,3 @@ def _prepare(x: Tensor, metric: str) -> Tensor:
 
 def _is_zero(x: Tensor) -> Tensor:
     return (x == 0).all(dim=-1)
-
-
-def check_margin(margin: float) -> None:
-    """Raise ReplearnError unless ``margin`` is a finite number from 0 up."""
-    if isinstance(margin, bool) or not isinstance(margin, numbers.Real):
-        raise ReplearnError(f"margin: expected a number, got {type(margin).__name__} {margin!r}")
-    if not math.isfinite(margin) or margin < 0:
-        raise ReplearnError(f"margin: expected a finite number from 0 up, got {margin}")

@@ -16,8 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_labels, check_tensors, unknown_name
-from replearn_course.losses.distances import check_margin, check_metric, paired_distances, pairwise_distances
+from replearn_course.errors import (
+    ReplearnError,
+    check_embeddings,
+    check_labels,
+    check_not_negative,
+    check_tensors,
+    unknown_name,
+)
+from replearn_course.losses.distances import check_metric, paired_distances, pairwise_distances
 
 __all__ = [
     "MINERS",
@@ -303,7 +310,7 @@ def _distances_and_masks(
 
 
 def _check_coefficients(margin: float, metric: str, reduction: str) -> None:
-    check_margin(margin)
+    check_not_negative(margin=margin)
     check_metric(metric)
     if reduction not in REDUCTIONS:
         raise unknown_name("reduction", reduction, REDUCTIONS)

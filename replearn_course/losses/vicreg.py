@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from replearn_course.errors import ReplearnError, unknown_name
-from replearn_course.losses.views import check_coefficients, check_views, off_diagonal_squares
+from replearn_course.errors import ReplearnError, check_not_negative, unknown_name
+from replearn_course.losses.views import check_views, off_diagonal_squares
 from replearn_course.precision import at_least_float32
 
 __all__ = ["VARIANTS", "VICRegLoss", "VICRegTerms", "Variant", "covariance_floor", "vicreg"]
@@ -162,4 +162,4 @@ class VICRegLoss(nn.Module):
 def _check(variant: str, invariance: float, variance: float, covariance: float) -> None:
     if variant not in VARIANTS:
         raise unknown_name("variant", variant, VARIANTS)
-    check_coefficients(invariance=invariance, variance=variance, covariance=covariance)
+    check_not_negative(invariance=invariance, variance=variance, covariance=covariance)

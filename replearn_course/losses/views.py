@@ -6,7 +6,6 @@ from image i.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -16,12 +15,7 @@ from torch import Tensor
 
 from replearn_course.errors import ReplearnError, check_tensors
 
-__all__ = [
-    "check_coefficients",
-    "check_count",
-    "check_views",
-    "off_diagonal_squares",
-]
+__all__ = ["check_views", "off_diagonal_squares"]
 
 
 def check_views(z: Tensor) -> None:
@@ -49,28 +43,6 @@ def check_views(z: Tensor) -> None:
     if not z.detach().sum().isfinite() and not (finite := z.isfinite().all(dim=2)).all():
         view, row = (~finite).nonzero()[0].tolist()
         raise ReplearnError(f"z: expected finite values, got NaN or infinity, first in view {view}, row {row}")
-
-
-def check_coefficients(**coefficients: float) -> None:
-    """Check that each coefficient is a finite number from 0 up.
-
-    Raises:
-        ReplearnError: naming the argument and what came.
-    """
-    for name, value in coefficients.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
-            raise ReplearnError(f"{name}: expected a finite number from 0 up, got {value!r}")
-
-
-def check_count(**counts: int) -> None:
-    """Check that each is a whole number from 1 up.
-
-    Raises:
-        ReplearnError: naming the argument and what came.
-    """
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ReplearnError(f"{name}: expected a whole number from 1 up, got {value!r}")
 
 
 def off_diagonal_squares(views: Sequence[Tensor], divisor: int, *, across: bool) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError, check_embeddings
+from replearn_course.errors import ReplearnError, check_count, check_embeddings
 from replearn_course.losses.distances import unit_vectors
-from replearn_course.losses.views import check_count, check_views
+from replearn_course.losses.views import check_views
 from replearn_course.precision import at_least_float32, in_float64
 
 __all__ = ["WMSELoss", "WMSETerms", "w_mse", "whiten"]

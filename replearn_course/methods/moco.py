@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from replearn_course.errors import ReplearnError
-from replearn_course.losses import info_nce
+from replearn_course.errors import ReplearnError, check_count
+from replearn_course.losses import InfoNCELoss
 from replearn_course.methods.multi_view import check_image_views, projector_or
 from replearn_course.networks import Encoder
 from replearn_course.precision import at_least_float32
@@ -62,14 +62,13 @@ class MoCo(nn.Module):
         super().__init__()
         if not 0 <= momentum <= 1:
             raise ReplearnError(f"momentum: expected between 0 and 1, got {momentum}")
-        for name, value in {"queue": queue, "groups": groups}.items():
-            if value < 1:
-                raise ReplearnError(f"{name}: expected 1 or more, got {value}")
+        check_count(queue=queue, groups=groups)
+        self.loss = InfoNCELoss(temperature)
         self.encoder, self.projector = encoder, projector_or(projector, "moco-v2", encoder)
         self.key_encoder, self.key_projector = (
             copy.deepcopy(network).requires_grad_(False) for network in (self.encoder, self.projector)
         )
-        self.momentum, self.temperature, self.groups = momentum, temperature, groups
+        self.momentum, self.groups = momentum, groups
         blank = next(encoder.parameters()).new_zeros(1, encoder.embedding_size)
         with torch.no_grad():
             key = self.key_projector.eval()(blank)  # (1, d)
@@ -97,9 +96,7 @@ class MoCo(nn.Module):
         with torch.no_grad():
             k = gather(self.keys(key))  # (N, d), N over all processes
         q = gather(at_least_float32(self.projector(self.encoder(query))))  # (N, d)
-        report = info_nce(
-            q, k, self.queue.to(q.dtype, copy=True), self.temperature
-        )  # a copy: the queue moves before backward
+        report = self.loss(q, k, self.queue.to(q.dtype, copy=True))  # a copy: the queue moves before backward
         if self.training:
             self.enqueue(F.normalize(k, dim=1))
         return report._asdict()

@@ -40,7 +40,7 @@ class N1(Encoder):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # (N, 192)
         )
-        super().__init__(trunk, (channels,), 192, 256, centre=True)
+        super().__init__(trunk, (channels,), 192, 256, centre=True, least=8)
 
 
 class N2(Encoder):

@@ -28,6 +28,7 @@ class Encoder(Representation):
         normalise: put each embedding on the unit sphere, ``z / ‖z‖``.
         centre: give the trunk ``(x − 0.5) / 0.25``, which brings natural images in [0, 1] near mean 0 and deviation 1: on
             CIFAR-10 the means of the three channels become -0.03, -0.07, -0.21 and the deviations 0.99, 0.97, 1.05.
+        least: side in pixels of the smallest images that the trunk takes.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Encoder(Representation):
         embedding_size: int | None,
         normalise: bool = False,
         centre: bool = False,
+        least: int = 1,
     ) -> None:
         super().__init__()
         if embedding_size is not None and embedding_size < 1:
@@ -45,17 +47,19 @@ class Encoder(Representation):
         self.trunk = trunk
         self.to_embedding = nn.Linear(features, embedding_size) if embedding_size else nn.Identity()
         self.embedding_size = embedding_size or features
-        self.image_shape, self.normalise, self.centre = image_shape, normalise, centre
+        self.image_shape, self.normalise, self.centre, self.least = image_shape, normalise, centre, least
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images ``(N, C, H, W)`` as ``(N, d)``.
 
         Raises:
-            ReplearnError: for a wrong shape or dtype.
+            ReplearnError: for a wrong shape or dtype, or images that are too small.
         """
         if images.ndim != 4 or images.shape[1 : 1 + len(self.image_shape)] != self.image_shape:
             wanted = ", ".join(map(str, ("N", *self.image_shape, "H", "W")[:4]))
             raise ReplearnError(f"images: expected ({wanted}), got {tuple(images.shape)}")
+        if min(images.shape[2:]) < self.least:
+            raise ReplearnError(f"images: expected sides from {self.least} pixels up, got {tuple(images.shape)}")
         if not images.is_floating_point():
             raise ReplearnError(f"images: expected a floating dtype, got {images.dtype}; to_float makes it of uint8")
         features = self.trunk((images - 0.5) / 0.25 if self.centre else images)  # (N, features)

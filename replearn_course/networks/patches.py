@@ -89,7 +89,8 @@ class PatchNet(Encoder):
             for inputs, outputs in pairwise((filters, *widths))
         ]
         trunk = nn.Sequential(whitening, nn.ReLU(inplace=True), _LayerMeans(layers, joined))
-        super().__init__(trunk, (channels,), sum(widths[-joined:]), None, centre=True)
+        least = 2 ** len(widths) + size - 1
+        super().__init__(trunk, (channels,), sum(widths[-joined:]), None, centre=True, least=least)
 
     @torch.no_grad()
     def fit_whitening(self, images: Tensor) -> None:

@@ -1,7 +1,8 @@
-"""What a representation is worth: probes of frozen embeddings.
+"""What a representation is worth.
 
-Every probe takes embeddings ``(N, d)`` and integer labels ``(N,)``, or word vectors and what people say of the words,
-leaves its input as it was, states its protocol in its result, and gives rates as fractions in [0, 1].
+Probes of frozen embeddings take them ``(N, d)`` with integer labels ``(N,)``; those of words take word vectors and what people
+say of the words; ``fine_tune`` takes an encoder and images, and trains a copy. All leave their input as it was, and give rates
+as fractions in [0, 1].
 """
 
 from replearn_course.probes.embed import embed

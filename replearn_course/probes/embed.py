@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replearn_course.data.images import to_float
-from replearn_course.errors import ReplearnError, check_positive, check_tensors
+from replearn_course.errors import ReplearnError, check_count, check_tensors
 
 __all__ = ["embed"]
 
@@ -43,7 +43,7 @@ def embed(
         ReplearnError: when there are no images or the encoder does not give ``(B, d)``.
     """
     check_tensors(images=images)
-    check_positive(batch_size=batch_size)
+    check_count(batch_size=batch_size)
     if not images.ndim or not len(images):
         raise ReplearnError(f"images: expected shape (N, ...) with at least one image, got {tuple(images.shape)}")
     home = next((tensor.device for tensor in [*encoder.parameters(), *encoder.buffers()]), images.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_labels, check_positive
+from replearn_course.errors import ReplearnError, check_count, check_embeddings, check_labels
 from replearn_course.losses import pairwise_distances
 
 __all__ = ["few_shot_accuracy"]
@@ -32,7 +32,7 @@ def few_shot_accuracy(z: Tensor, labels: Tensor, *, shots: int, episodes: int, s
     """
     check_embeddings(z=z)
     check_labels(len(z), labels=labels)
-    check_positive(shots=shots, episodes=episodes)
+    check_count(shots=shots, episodes=episodes)
     classes, labels = labels.cpu().unique(return_inverse=True)
     members = [(labels == c).nonzero()[:, 0] for c in range(len(classes))]
     if (fewest := min(map(len, members))) <= shots:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from replearn_course.data import ImageSet, ViewBatches
 from replearn_course.data.views import Compose, Transform
-from replearn_course.errors import ReplearnError, check_positive
+from replearn_course.errors import ReplearnError, check_count, check_not_negative, check_positive
 from replearn_course.methods import Supervised
 from replearn_course.networks import Representation
 from replearn_course.probes.embed import embed
@@ -85,11 +85,14 @@ def fine_tune(
     """
     if trained not in TRAINED:
         raise ReplearnError(f"trained: expected one of {', '.join(TRAINED)}, got {trained!r}")
-    check_positive(epochs=epochs, batch_size=batch_size, lr=lr, images=len(train))
-    if encoder_lr is not None and not encoder_lr >= 0:
-        raise ReplearnError(f"encoder_lr: expected a number from 0 up, got {encoder_lr}")
-    if len(train.classes) != len(test.classes):
-        raise ReplearnError(f"test: expected the {len(train.classes)} classes of train, got {len(test.classes)}")
+    check_count(epochs=epochs, batch_size=batch_size, images=len(train))
+    check_positive(lr=lr)
+    if encoder_lr is not None:
+        check_not_negative(encoder_lr=encoder_lr)
+    if train.classes != test.classes:
+        first = next((pair for pair in zip(train.classes, test.classes, strict=False) if pair[0] != pair[1]), ())
+        got = f"{first[1]!r} in the place of {first[0]!r}" if first else f"{len(test.classes)}"
+        raise ReplearnError(f"test: expected the {len(train.classes)} classes of train, got {got}")
     encoder = copy.deepcopy(encoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

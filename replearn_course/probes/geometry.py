@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from replearn_course.data import ImageSet, Transform, ViewBatches
 from replearn_course.errors import ReplearnError, check_embeddings, check_tensors
+from replearn_course.probes.embed import embed
 
 __all__ = ["CollapseMonitor", "alignment", "effective_rank", "spread", "uniformity"]
 
@@ -109,10 +110,8 @@ class CollapseMonitor:
         The first, second and fourth are of the first view, and :func:`effective_rank` and its neighbours say what they are.
         """
         encoder: Any = method.encoder
-        device = next(encoder.parameters()).device
         views = next(iter(self.batches.epoch(0)))
-        with torch.no_grad():
-            h = torch.stack([encoder(view.to(device)).float() for view in views]).cpu()  # (V, N, d)
+        h = torch.stack([embed(encoder, view, len(view)) for view in views])  # (V, N, d)
         return {
             "spread": spread(h[0]),
             "rank": effective_rank(h[0]),

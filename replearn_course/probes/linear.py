@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from replearn_course.errors import ReplearnError, check_embeddings, check_positive, unknown_name
+from replearn_course.errors import (
+    ReplearnError,
+    check_count,
+    check_embeddings,
+    check_not_negative,
+    check_positive,
+    unknown_name,
+)
 from replearn_course.probes.inputs import check_split
 
 __all__ = ["LinearProbe", "linear_probe"]
@@ -140,9 +147,9 @@ def linear_probe(
     batch_size = len(train_z) if batch_size is None else batch_size
     epochs = defaults.epochs if epochs is None else epochs
     lr = defaults.lr if lr is None else lr
-    check_positive(epochs=epochs, lr=lr, batch_size=batch_size)
-    if not weight_decay >= 0:
-        raise ReplearnError(f"weight_decay: expected a number not below 0, got {weight_decay}")
+    check_count(epochs=epochs, batch_size=batch_size)
+    check_positive(lr=lr)
+    check_not_negative(weight_decay=weight_decay)
     classes, target = train_y.unique(return_inverse=True)
     if len(classes) < 2:
         raise ReplearnError(f"train_y: expected at least two classes, got only {classes.item()}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from replearn_course.errors import check_positive
+from replearn_course.errors import check_count
 from replearn_course.losses.distances import pairwise_distances
 
 __all__ = ["CHUNK", "nearest", "neighbours"]
@@ -60,7 +60,7 @@ def neighbours(
     Yields:
         The slice of the queries, their neighbours' distances ``(chunk, k)`` and gallery rows ``(chunk, k)``.
     """
-    check_positive(chunk=chunk)
+    check_count(chunk=chunk)
     for start in range(0, len(query), chunk):
         part = slice(start, min(start + chunk, len(query)))
         distances = pairwise_distances(query[part], gallery, metric=metric)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from replearn_course.errors import ReplearnError, check_positive, check_tensors
+from replearn_course.errors import ReplearnError, check_count, check_tensors
 from replearn_course.files import read_text
 from replearn_course.losses.distances import paired_distances
 from replearn_course.probes.neighbours import CHUNK
@@ -233,7 +233,7 @@ def analogies(
             words are all known.
     """
     _check_vectors(vectors)
-    check_positive(restrict=restrict, chunk=chunk)
+    check_count(restrict=restrict, chunk=chunk)
     unit = vectors.unit[:restrict]
     rows, sections = [], []
     for name, section in questions.items():

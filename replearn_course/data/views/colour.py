@@ -51,6 +51,7 @@ class ColourJitter(Sometimes):
 
     def change(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """See :class:`Sometimes`."""
+        _check_channels(images)
         images = images.clone()
         factors, kinds, turns, turn_at = self._draw(len(images), generator)
         factors, turns = beside(images, factors), beside(images, turns)
@@ -118,12 +119,16 @@ def grey(images: Tensor) -> Tensor:
     Raises:
         ReplearnError: for another number of channels.
     """
+    _check_channels(images)
     if images.shape[1] == 1:
         return images
-    if images.shape[1] != 3:
-        raise ReplearnError(f"images: expected 1 or 3 channels to change colours, got {images.shape[1]}")
     red, green, blue = images.split(1, dim=1)
     return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+
+
+def _check_channels(images: Tensor) -> None:
+    if images.shape[1] not in (1, 3):
+        raise ReplearnError(f"images: expected 1 or 3 channels to change colours, got {images.shape[1]}")
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ def _protocol(s: Any, tries: str = "") -> str:
     kind = f" of patches of {s.patch} pixels" if s.patch else ""
     kind += ", enlarged to the size of the image" if s.views == "patches-enlarged" else ""
     views = f"{s.n_views} {'patches of an image in a step' if s.patch else 'views ' + s.views}"
+    images = f" on {s.images:,} of the training images" if s.images else ""
     text = [
         _METHOD_CLAUSES[s.method].format(**vars(s)),
         f"encoder {s.encoder}{kind}",
@@ -77,7 +78,7 @@ def _protocol(s: Any, tries: str = "") -> str:
         f"batch {s.batch_size}",
         f"{s.optimizer} {s.lr:g}" + (f" with weight decay {s.weight_decay:g}" if s.weight_decay else ""),
         f"warm-up over {100 * s.warmup:g} % of the steps, then cosine" if s.schedule == "cosine" else "constant rate",
-        f"{s.epochs} epochs, encoder after {s.at}",
+        f"{s.epochs} epochs{images}, encoder after {s.at}",
     ]
     trained = ", ".join(text)
     if s.seen:
@@ -96,7 +97,9 @@ def _protocol(s: Any, tries: str = "") -> str:
         else ""
     )
     probes = [
-        "Probes on frozen, un-augmented representations of all training images, batch-norm statistics fixed, tested once each on "
+        "Probes on frozen, un-augmented representations of "
+        + ("the same" if s.images else "all training")
+        + " images, batch-norm statistics fixed, tested once each on "
         + ("validation images" if s.validate else "test images")
         + f": linear by L-BFGS on standardised features{decay}; linear as D1 by SGD with momentum, 20 epochs, batch 256, "
         "rate chosen on a tenth of the training images; k-NN with k = 200, cosine, temperature 0.07"
@@ -331,8 +334,8 @@ EXPERIMENTS = (
         settings={},
         scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
         protocol=(
-            "linear probe (L-BFGS) on standardised features, weight decay the best of {weight_decays} on validation images, then "
-            "all training images, test set used once; PCA to {components}; "
+            "linear probe (L-BFGS) on standardised features, weight decay the best of {weight_decays} on a tenth of the "
+            "training images, then all of them, test set used once; PCA to {components}; "
             "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
             "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
         ),
