@@ -50,6 +50,11 @@ def test_the_classifier_alone_finds_what_the_linear_probe_finds():
     assert found.losses[-1] == pytest.approx(probe.losses[-1], abs=0.02)
     assert found.losses[-1] < found.losses[0] - 0.2
     assert found.top5 == 1.0  # four classes
+    logits = found.classifier(z), found.classifier(test_z)
+    right = [
+        (x.argmax(dim=1) == y).double().mean().item() for x, y in zip(logits, (train.labels, test.labels), strict=True)
+    ]
+    assert [found.seen, found.top1] == right
     assert found.images == 80
 
 

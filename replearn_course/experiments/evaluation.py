@@ -131,7 +131,7 @@ def few_labels(
         except ReplearnError as error:  # a class without images, or a loss that is no longer finite
             say(f"left out: fine-tuning on {name} % of the labels; {error}")
             continue
-        metrics |= {f"partial{name}_top1": found.top1, f"partial{name}_top5": found.top5}
+        metrics |= {f"partial{name}_{what}": getattr(found, what) for what in ("top1", "top5", "seen")}
     return metrics
 
 

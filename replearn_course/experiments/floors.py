@@ -30,7 +30,8 @@ class Settings:
 
     Attributes:
         components: of PCA.
-        centroids: of k-means, and ``patches`` that they are learned from.
+        centroids: of k-means; each makes four numbers, so that ``few_centroids`` make as many as N1 gives.
+        patches: that they are learned from.
         untrained: names of encoders.
         weight_decays: of the probe, one of which is chosen on a tenth of the training images: 16,000 dimensions need another
             than 256.
@@ -41,6 +42,7 @@ class Settings:
 
     components: int = 256
     centroids: int = 1600
+    few_centroids: int = 64
     patches: int = 200_000
     untrained: str = "n1 n2 resnet18"
     weight_decays: str = "1e-5 1e-4 1e-3 1e-2 1e-1"
@@ -81,16 +83,17 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
         update_bn(map(to_float, train.images[:2560].split(256)), network)
         return network
 
-    def kmeans() -> Representation:
+    def kmeans(centroids: int) -> Representation:
         some = {"patches": settings.patches, "seed": context.seed}
-        return KMeansFeatures.fit(to_float(train.images), settings.centroids, **some).to(context.setting.device)
+        return KMeansFeatures.fit(to_float(train.images), centroids, **some).to(context.setting.device)
 
     pixels = Pixels(train.images[0].numel())
     probe("pixels", lambda: pixels)
     probe("pca", components)
     for name in settings.untrained.split():
         probe(f"untrained_{name}", partial(untrained, name))
-    probe("kmeans", kmeans, batch_size=50)
+    probe("few_kmeans", partial(kmeans, settings.few_centroids))
+    probe("kmeans", partial(kmeans, settings.centroids), batch_size=50)
     return {"metrics": metrics}
 
 

@@ -343,7 +343,7 @@ def run(context: Context[Splits], settings: Settings) -> dict[str, Any]:
     if settings.suspects:
         metrics |= context.once("suspects", lambda: suspects(best, images, test, epochs=settings.suspects, **rates))
     if other:
-        metrics |= context.once("transfer", partial(_transferred, context, settings, best, other, rates))
+        metrics |= _transferred(context, settings, best, other, rates)
     curve = [{"epoch": e, "tflop": trained.tflop(e), "top1": found["top1"]} for e, found in probed.items()]
     outcome: dict[str, Any] = {
         "metrics": metrics,
@@ -400,9 +400,16 @@ def _transferred(
 ) -> dict[str, float]:
     """The encoder on a dataset that it never saw: the probes, and fine-tuning on 1 % and 10 % of the published labels."""
     train, test = _parts(other, settings)
-    found = evaluate(encoder, train, test, seed=context.seed, weight_decays=settings.decays)
+
+    def probe() -> dict[str, float]:
+        return evaluate(encoder, train, test, seed=context.seed, weight_decays=settings.decays)
+
+    def fine_tune() -> dict[str, float]:
+        return few_labels(encoder, train, test, per_class=PUBLISHED_PER_CLASS, **rates, say=context.say)
+
+    found = context.once("transfer", probe)
     if settings.partial_lr:
-        found |= few_labels(encoder, train, test, per_class=PUBLISHED_PER_CLASS, **rates, say=context.say)
+        found |= context.once("transfer-partial", fine_tune)
     return {f"transfer_{name}": value for name, value in found.items()}
 
 

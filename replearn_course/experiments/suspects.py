@@ -42,7 +42,6 @@ def suspects(
     y = {"train": train.labels.cpu(), "test": test.labels.cpu()}
     both = torch.cat([z["train"], z["test"]]), torch.cat([y["train"], y["test"]])
     rates: dict[str, Any] = {"lr": lr, "encoder_lr": encoder_lr, "seed": seed, "setting": setting}
-    few = train.fraction(0.1, seed)
     has_statistics = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in encoder.modules())
     fit_linear = partial(linear_probe, device=train.images.device)
     honest = fit_linear(z["train"], y["train"], z["test"], y["test"])
@@ -53,7 +52,6 @@ def suspects(
         "trained_on_both": fit_linear(*both, z["test"], y["test"]).top1,
         "honest_sgd": fine_tune(encoder, train, test, trained="classifier", epochs=epochs, **rates).top1,
         "fine_tuned": fine_tune(encoder, train, test, epochs=epochs, **rates).top1,
-        "partial_tested_on_train": fine_tune(encoder, few, few, **rates).top1,
     }
     if has_statistics:
         slip = fine_tune(encoder, train, test, trained="classifier and statistics", epochs=epochs, **rates)

@@ -30,6 +30,7 @@ class FineTuned:
     Attributes:
         top1: accuracy on the test images, a fraction in [0, 1].
         top5: the share whose class is among the 5 largest logits.
+        seen: accuracy on the images trained on: no measure of anything but memory, and what a slip would report.
         images: labelled images trained on.
         losses: the cross-entropy by epoch.
         encoder: the copy that was trained.
@@ -38,6 +39,7 @@ class FineTuned:
 
     top1: float
     top5: float
+    seen: float
     images: int
     losses: list[float]
     encoder: Representation
@@ -118,6 +120,7 @@ def fine_tune(
     return FineTuned(
         top1=top1,
         top5=top5,
+        seen=accuracies(encoder, method.classifier, train)[0],
         images=len(train),
         losses=history.column("loss"),
         encoder=encoder,

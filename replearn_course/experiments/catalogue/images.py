@@ -40,8 +40,19 @@ def _probes(linear: str | None = None, partial: str | None = None) -> tuple[Metr
     """Every probe of one dataset, beside D1's claims where it has them."""
     return (
         *_frozen(linear),
-        *_accuracies("partial1_", "fine-tuned on 1 %", f"{partial}-partial1" if partial else None),
-        *_accuracies("partial10_", "fine-tuned on 10 %", f"{partial}-partial10" if partial else None),
+        *_few("fine-tuned", partial),
+    )
+
+
+def _few(how: str, claim: str | None = None) -> tuple[Metric, ...]:
+    """Trained on few labels; tested as it should be, and on the labelled images themselves."""
+    return tuple(
+        metric
+        for share in (1, 10)
+        for metric in (
+            *_accuracies(f"partial{share}_", f"{how} on {share} %", f"{claim}-partial{share}" if claim else None),
+            Metric(f"partial{share}_seen", f"{how} on {share} %, on these", "percent"),
+        )
     )
 
 
@@ -245,9 +256,7 @@ def _suspect(name: str, title: str, **changes: Any) -> Experiment:
 
 def _control(network: str) -> Experiment:
     """Few labels without any pre-training: what the fine-tuned encoders are to be compared with."""
-    shares = [
-        m for share in (1, 10) for m in _accuracies(f"partial{share}_", f"from scratch on {share} % of the labels")
-    ]
+    shares = _few("from scratch")
     return Experiment(
         name=f"controls-{network}",
         title=f"A control: {network.upper()} on few labels without any pre-training",
@@ -275,7 +284,6 @@ SUSPECTS = {
     "honest_sgd": "none, SGD",
     "statistics": "batch-norm statistics moving, SGD",
     "fine_tuned": "encoder trained too, SGD",
-    "partial_tested_on_train": "tested on the 10 % fine-tuned on",
 }
 
 _VICREG = {"method": "vicreg", "projector": "1024-1024-1024"}
@@ -323,20 +331,25 @@ EXPERIMENTS = (
             Metric("untrained_n1", "N1, untrained", "percent"),
             Metric("untrained_n2", "N2, untrained", "percent"),
             Metric("untrained_resnet18", "ResNet-18, untrained", "percent"),
+            Metric("few_kmeans", "k-means features (Coates and Ng), few", "percent"),
             Metric("kmeans", "k-means features (Coates and Ng)", "percent"),
             Metric("pixels_dimensions", "raw pixels: dimensions", ""),
             Metric("pca_dimensions", "principal components: dimensions", ""),
             Metric("untrained_n1_dimensions", "N1: dimensions", ""),
             Metric("untrained_n2_dimensions", "N2: dimensions", ""),
             Metric("untrained_resnet18_dimensions", "ResNet-18: dimensions", ""),
+            Metric("few_kmeans_dimensions", "few k-means features: dimensions", ""),
             Metric("kmeans_dimensions", "k-means features: dimensions", ""),
         ),
         settings={},
-        scales={"smoke": {"centroids": 64, "patches": 5000, "untrained": "n1"}, "full": {"centroids": 4000}},
+        scales={
+            "smoke": {"centroids": 64, "few_centroids": 16, "patches": 5000, "untrained": "n1"},
+            "full": {"centroids": 4000},
+        },
         protocol=(
             "linear probe (L-BFGS) on standardised features, weight decay the best of {weight_decays} on a tenth of the "
             "training images, then all of them, test set used once; PCA to {components}; "
-            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {centroids} centroids of "
+            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {few_centroids} and {centroids} centroids of "
             "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
         ),
     ),
