@@ -349,8 +349,8 @@ EXPERIMENTS = (
         protocol=(
             "linear probe (L-BFGS) on standardised features, weight decay the best of {weight_decays} on a tenth of the "
             "training images, then all of them, test set used once; PCA to {components}; "
-            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {few_centroids} and {centroids} centroids of "
-            "whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
+            "untrained encoders with batch-norm statistics of 2,560 training images; k-means with {few_centroids} and "
+            "{centroids} centroids of whitened 6×6 patches ({patches} of them), triangle activation, four quarters"
         ),
     ),
     _suspect("vicreg-n1-seen", "VICReg of N1 with the test images among those trained on, without labels", seen=True),
