@@ -34,9 +34,9 @@ def whiten(x: Tensor) -> Tensor:
     .. math:: z = W (x - \bar x), \quad W = L^{-1}, \quad \Sigma = L L^\top
 
     L is the Cholesky factor, lower triangular. Then :math:`W \Sigma W^\top = I`, and
-    :math:`W^\top W = \Sigma^{-1}`. (Document D1 prints :math:`W W^\top = \Sigma^{-1}`, which does not whiten unless W
-    is symmetric.) Any rotation of z would be as white; this one makes the first dimension of z the first of x, scaled,
-    and takes from each later one what the earlier ones tell of it.
+    :math:`W^\top W = \Sigma^{-1}`. (Document D1 prints :math:`W W^\top = \Sigma^{-1}`, which whitens only where
+    :math:`W W^\top = W^\top W`, as for a symmetric W.) Any rotation of z would be as white; this one
+    makes the first dimension of z the first of x, scaled, and takes from each later one what the earlier ones tell of it.
 
     Computed in float64; the gradient passes through the covariance.
 
