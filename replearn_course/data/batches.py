@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -200,27 +199,28 @@ class ViewBatches(ImageBatches):
         drop_last: bool = True,
     ) -> None:
         super().__init__(data, seed=seed)
-        whole = _whole(len(data), batch_size)
-        self.batch_size, self.transforms, self.labels = batch_size, tuple(views), labels
+        check_count(batch_size=batch_size)
+        self.transforms, self.labels = tuple(views), labels
         if not self.transforms:
             raise ReplearnError("views: expected a transform for each view, got none")
-        self.drop_last, self.n_batches = drop_last, len(data) // batch_size if drop_last else whole
-        if not drop_last and whole > 1 and len(data) % batch_size == 1:
-            self.n_batches -= 1
-        if not self.n_batches:
+        full, rest = divmod(len(data), batch_size)
+        self.sizes = [batch_size] * full
+        if rest and not drop_last:
+            if rest == 1 and full:
+                self.sizes[-1] += 1
+            else:
+                self.sizes.append(rest)
+        if not self.sizes:
             raise ReplearnError(f"batch_size: expected at most the {len(data)} images that there are, got {batch_size}")
 
     def __len__(self) -> int:
-        return self.n_batches
+        return len(self.sizes)
 
     def batches_of(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
         """See :class:`Batches`."""
         labels = self.data.labels.cpu()
         order = torch.randperm(len(self.data), generator=generator)
-        starts = [*range(0, len(order), self.batch_size)][: self.n_batches]
-        end = starts[-1] + self.batch_size if self.drop_last else len(order)
-        for start, stop in pairwise([*starts, end]):
-            indices = order[start:stop]
+        for indices in order[: sum(self.sizes)].split(self.sizes):
             yield (indices[:, None], labels[indices]) if self.labels else (indices[:, None],)
 
     def see(self, images: Tensor, generator: torch.Generator) -> Tensor:
