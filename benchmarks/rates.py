@@ -3,7 +3,8 @@
 ``python -m benchmarks.rates`` trains N1 on the training images without the validation split for a few epochs at each rate, then
 fine-tunes on 1 % and 10 % of the labels at each pair of rates, and adds the rows that are missing (two hours on two cores). All is
 judged on validation images, the test set is not read. The runs stay in ``runs/rates``, so that it goes on where it was stopped.
-N2's encoder is that of the run ``vicreg-n2``, which saw the validation images too, without their labels.
+N2's encoders are those of the runs ``vicreg-n2`` at the scales full and cpu, which saw the validation images too, without
+their labels.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ FINE_TUNINGS: dict[str, tuple[str, str, tuple[tuple[float, float], ...]]] = {
     "VICReg of N2, 30 epochs": (
         "n2",
         "runs/vicreg-n2-full/seed-0/encoder-epoch-30.safetensors",
-        ((0.3, 0.02), (0.1, 0.02), (0.1, 0.005), (0.03, 0.005)),
+        ((0.3, 0.02), (0.1, 0.02)),
+    ),
+    "VICReg of N2, 10 epochs": (
+        "n2",
+        "runs/vicreg-n2-cpu/seed-0/encoder-epoch-10.safetensors",
+        ((0.3, 0.02), (0.1, 0.02), (0.1, 0.05), (0.1, 0.005), (0.03, 0.02), (0.03, 0.05), (0.01, 0.02)),
     ),
     "N2 from scratch": ("n2", "", ((0.03, 0.03), (0.1, 0.1), (0.3, 0.3))),
 }

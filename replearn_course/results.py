@@ -36,6 +36,9 @@ __all__ = [
 
 LEDGER = Path(__file__).parent / "ledger"
 
+#: What the ledger has a file of: an experiment, at its largest scale or at the one that is named.
+Run = str | tuple[str, str]
+
 #: What a row of :func:`results` holds at least.
 COLUMNS = (
     "experiment",
@@ -226,9 +229,8 @@ def measured(experiment: str, scale: str | None = None, leave_out: str | tuple[s
 
 
 def compared(
-    experiments: Mapping[str, str] | Sequence[str],
+    experiments: Mapping[Run, str] | Sequence[Run],
     metrics: Mapping[str, str],
-    scale: str | None = None,
     *,
     transposed: bool = False,
 ) -> HTML:
@@ -237,18 +239,21 @@ def compared(
     Below stand, once each, the data, seeds and machines that the runs had; their protocols are on the page of all results.
 
     Args:
-        experiments: their names; or a mapping from name to what the table calls it.
+        experiments: of each its name, for the largest scale that the ledger has, or its name and a scale; or a mapping from
+            these to what the table calls them.
         metrics: from the name of a metric to the heading of its column, which names the unit.
-        scale: of all runs; by default of each the largest that the ledger has.
         transposed: a column for each run and a row for each metric instead.
 
     Raises:
         ReplearnError: when the ledger lacks a run.
     """
-    titles = experiments if isinstance(experiments, Mapping) else {name: name for name in experiments}
-    runs = [load_result(name, scale) for name in titles]
+    pairs = [(run, None) if isinstance(run, str) else run for run in experiments]
+    named = (
+        experiments.values() if isinstance(experiments, Mapping) else [", ".join(filter(None, pair)) for pair in pairs]
+    )
+    titles, runs = list(named), [load_result(*pair) for pair in pairs]
     lines: list[tuple[str, ...]] = [("", *metrics.values())]
-    for title, run in zip(titles.values(), runs, strict=True):
+    for title, run in zip(titles, runs, strict=True):
         of = {metric["name"]: metric for metric in run["metrics"]}
         lines.append((title, *(_bare(of.get(name)) for name in metrics)))
     if transposed:
@@ -260,10 +265,10 @@ def compared(
     return html_table(*lines, below=f"{' · '.join(where)}.")
 
 
-def _scales(titles: Mapping[str, str], runs: Sequence[dict[str, Any]]) -> str:
+def _scales(titles: Sequence[str], runs: Sequence[dict[str, Any]]) -> str:
     """The scale of all runs; where they differ, which has which."""
     of: dict[str, list[str]] = {}
-    for title, run in zip(titles.values(), runs, strict=True):
+    for title, run in zip(titles, runs, strict=True):
         of.setdefault(run["scale"], []).append(title)
     return ", ".join(
         f"scale {scale}" + (f" ({'; '.join(those)})" if len(of) > 1 else "") for scale, those in of.items()

@@ -174,7 +174,7 @@ def test_runs_side_by_side(empty):
     run("one", 3, ("top1", "probe", 51.52, 0.26, "percent"), ("rank", "rank", 12.0, 0.0, "dimensions"))
     run("two", 1, ("top1", "probe", 48.0, None, "percent"), ("cosine", "cosine", 0.25, 0.01, "correlation"))
     metrics = {"top1": "linear, %", "rank": "rank", "cosine": "cosine"}
-    shown = compared({"one": "First", "two": "Second <"}, metrics, "cpu").data
+    shown = compared({"one": "First", "two": "Second <"}, metrics).data
     rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in re.findall("<tr>(.*?)</tr>", shown)]
     assert rows == [
         ["", "linear, %", "rank", "cosine"],
@@ -182,11 +182,14 @@ def test_runs_side_by_side(empty):
         ["Second &lt;", "48.0", "–", "0.2500 ± 0.0100"],
     ]
     assert "MNIST · scale cpu · 1 or 3 seeds, mean ± standard deviation · a CPU · 32-true." in shown
-    turned = compared(["one", "two"], metrics, "cpu", transposed=True).data
+    turned = compared(["one", "two"], metrics, transposed=True).data
     rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in re.findall("<tr>(.*?)</tr>", turned)]
     assert rows[:2] == [["", "one", "two"], ["linear, %", "51.5 ± 0.3", "48.0"]]
-    assert "1 seed ·" in compared(["two"], metrics, "cpu").data
+    assert "1 seed ·" in compared(["two"], metrics).data
     with pytest.raises(ReplearnError, match="cannot read .*three-cpu.json"):
-        compared(["one", "three"], metrics, "cpu")
-    record({**load_result("one"), "scale": "full"})
+        compared(["one", ("three", "cpu")], metrics)
+    record({**load_result("one"), "scale": "full", "metrics": load_result("two")["metrics"]})
+    both = compared(["one", ("one", "cpu")], {"top1": "linear, %"}).data
+    assert "<td>one</td><td>48.0</td>" in both
+    assert "<td>one, cpu</td><td>51.5 ± 0.3</td>" in both
     assert "scale full (First), scale cpu (two) ·" in compared({"one": "First", "two": "two"}, metrics).data

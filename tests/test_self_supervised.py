@@ -27,6 +27,7 @@ from replearn_course.experiments import (
     imagenet,
     runner,
     self_supervised,
+    step_times,
 )
 from replearn_course.experiments import suspects as suspects_
 from replearn_course.experiments.catalogue import images as catalogue
@@ -36,7 +37,7 @@ from replearn_course.files import load_checkpoint, load_weights, read_json
 from replearn_course.networks import N1, Encoder, Representation, projector
 from replearn_course.probes import FineTuned, embed, linear_probe
 from replearn_course.results import claim, table
-from replearn_course.training import fit
+from replearn_course.training import History, fit
 
 SETTING = training_job.SETTING
 #: What makes any of the experiments a matter of a second.
@@ -651,6 +652,29 @@ def test_controls(name, tmp_path, tiny, monkeypatch):
     assert found["other_data"] == [f"{tiny.name} at 4 × 4"]
     assert controls.run(context, controls.Settings(**own.settings))["metrics"] == found["metrics"]
     assert len(seen) == 4  # kept, not measured again
+
+
+def test_step_times(tmp_path, tiny, monkeypatch):
+    """Every method of the comparison in turns, the first turn not counted; what is reported is the median of a step."""
+    trained = []
+
+    def fit(method, batches, optimizer, epochs, **_):
+        trained.append(type(method).__name__)
+        of_turn = 1000 if len(trained) <= n else [4, 6, 20][(len(trained) - 1) // n - 1]
+        return History([{"seconds": of_turn * len(batches)}])
+
+    n = len(self_supervised.METHODS)
+    monkeypatch.setattr(step_times, "fit", fit)
+    context = Context(SETTING, tiny, 0, tmp_path, False, False)
+    found = step_times.run(context, step_times.Settings(steps=1, turns=3))["metrics"]
+    assert trained == ["SimCLR", "MoCo", "BarlowTwins", "WMSE", "VICReg", "EMPSSL", "Supervised"] * 4
+    assert found == dict.fromkeys([metric.name for metric in find("step-times").metrics], 6000)
+
+
+def test_an_interrupted_measurement_of_step_times_reports_nothing(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(step_times, "fit", lambda *_, **__: History([{"seconds": 1.0}], stopped="interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        step_times.run(Context(SETTING, tiny, 0, tmp_path, False, False), step_times.Settings(steps=1, turns=1))
 
 
 def test_imagenet(tmp_path, tiny, monkeypatch):

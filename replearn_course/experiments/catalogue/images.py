@@ -56,6 +56,8 @@ def _few(how: str, claim: str | None = None) -> tuple[Metric, ...]:
     )
 
 
+_N2_RATES = (0.03, 0.05)  # of classifier and encoder where N2 is fine-tuned; the default is N1's
+
 #: What makes a method itself, of its settings.
 _METHOD_CLAUSES = {
     "simclr": "SimCLR, temperature {temperature}",
@@ -132,7 +134,13 @@ def _protocol(s: Any, tries: str = "") -> str:
         probes += [f"{s.transfer}{size} with the same encoder and probes"]
     chosen = f"Recipe chosen on validation images, tries in {tries}" if tries else ""
     if not tries and (s.partial_lr or s.schedule == "constant"):
-        chosen = "Rates of D1's recipes and of fine-tuning chosen with N1 on validation images (benchmarks/rates.csv)"
+        own = (s.partial_lr, s.partial_encoder_lr) == _N2_RATES
+        whose = (
+            "of D1's recipes chosen with N1, of fine-tuning with N2,"
+            if own
+            else "of D1's recipes and of fine-tuning chosen with N1"
+        )
+        chosen = f"Rates {whose} on validation images (benchmarks/rates.csv)"
     return ". ".join(filter(None, [trained, "; ".join(probes), chosen]))
 
 
@@ -148,10 +156,11 @@ _SCALES: dict[str, dict[str, Any]] = {
     }
 }
 
-#: On a CPU an epoch of VICReg with N2 takes seven minutes: as many as fit into an hour, and small images for Tiny ImageNet.
+#: On a CPU an epoch of VICReg with N2 takes three to seven minutes: as many as fit into an hour, and small images for Tiny
+#: ImageNet.
 _SMALL = {"transfer_size": 32}
 _N2_SCALES: dict[str, dict[str, dict[str, Any]]] = {
-    "vicreg": _SCALES | {"cpu": {"epochs": 8, "reported": 0, "probed": "2 4", "suspects": 4, **_SMALL}},
+    "vicreg": _SCALES | {"cpu": {"epochs": 10, "reported": 0, "probed": "3", "suspects": 4, **_SMALL}},
     "supervised": _SCALES | {"cpu": {"epochs": 10, **_SMALL}},
     "controls": {"smoke": _SMALL, "cpu": _SMALL},
 }
@@ -199,8 +208,10 @@ def _of_d1(method: str, network: str) -> Experiment:
     at_d1 = {e: _accuracies("d1_", f"linear probe as D1, after {e} epochs") for e in (10, 20, 40)}
     other = "d1-tinyimagenet-n2-vicreg" if vicreg and network == "n2" else None
     there = _probes(f"{other}-linear" if other else None, other)
+    lr, encoder_lr = _N2_RATES
+    own = {"partial_lr": lr, "partial_encoder_lr": encoder_lr} if network == "n2" else {}
     settings = (
-        {**_D1_VICREG, "epochs": 40, "reported": 30, "probed": "10 20 40", "suspects": 20}
+        {**_D1_VICREG, "epochs": 40, "reported": 30, "probed": "10 20 40", "suspects": 20, **own}
         if vicreg
         else {"views": "none", "n_views": 1, "optimizer": "sgd", "lr": 0.05, "epochs": 30}
     )
@@ -406,6 +417,23 @@ EXPERIMENTS = (
         protocol=(
             "encoder {encoder}, {epochs} epochs on {images} of the training images, batch 256 and two views but where the name "
             "says otherwise, Adam {lr}, cosine; linear probe (L-BFGS) on the same images, tested on validation images, last epoch"
+        ),
+    ),
+    Experiment(
+        name="step-times",
+        title="What a step of each method takes, on one machine",
+        document="ours",
+        chapter=11,
+        module="step_times",
+        data="cifar10",
+        metrics=tuple(
+            Metric(name, title.replace(",", ":").split(":")[0], "ms") for name, (title, _, _) in _METHODS.items()
+        ),
+        settings={},
+        scales={"smoke": {"steps": 2, "turns": 1}},
+        protocol=(
+            "the methods of the comparison with its settings, encoder N1, {steps} steps of each in turns, the first of which is "
+            "not timed; median of the other {turns}; from views to the step of the optimizer, probes and monitors not included"
         ),
     ),
     Experiment(
