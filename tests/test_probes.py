@@ -289,7 +289,7 @@ def test_retrieval_is_a_loop(query, gallery, leave_one_out, chunk):
     assert found.r_precision == pytest.approx(np.mean(precisions))
     assert found.map_at_r == pytest.approx(np.mean(averages))
     assert (found.queries, found.left_out) == (len(averages), len(query[0]) - len(averages))
-    assert 0 <= found.map_at_r <= found.r_precision <= 1
+    assert 0 <= found.map_at_r <= found.r_precision + 1e-12 <= 1 + 2e-12  # sums in another order
 
 
 @pytest.mark.parametrize("leave_one_out", [True, False])
