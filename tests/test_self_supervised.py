@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ from replearn_course.experiments import suspects as suspects_
 from replearn_course.experiments.catalogue import images as catalogue
 from replearn_course.experiments.runner import Context, Interrupted
 from replearn_course.experiments.self_supervised import Settings
-from replearn_course.files import load_checkpoint, load_weights, read_json
+from replearn_course.files import load_checkpoint, load_weights, read_csv, read_json
 from replearn_course.networks import N1, Encoder, Representation, projector
 from replearn_course.probes import FineTuned, embed, linear_probe
 from replearn_course.results import claim, table
@@ -652,6 +653,17 @@ def test_controls(name, tmp_path, tiny, monkeypatch):
     assert found["other_data"] == [f"{tiny.name} at 4 × 4"]
     assert controls.run(context, controls.Settings(**own.settings))["metrics"] == found["metrics"]
     assert len(seen) == 4  # kept, not measured again
+
+
+def test_n2_is_fine_tuned_at_the_best_of_its_trials():
+    rows = read_csv(Path(__file__).parents[1] / "benchmarks/rates.csv")
+    trials = [row for row in rows if row["training"] == "fine-tuning, VICReg of N2, 10 epochs"]
+    best = max(trials, key=lambda row: float(row["partial1"]) + float(row["partial10"]))
+    own = Settings(**find("vicreg-n2").settings)
+    assert (own.partial_lr, own.partial_encoder_lr) == (float(best["lr"]), float(best["encoder_lr"]))
+    for name, whose in (("vicreg-n2", "of fine-tuning with N2,"), ("vicreg-n1", "of fine-tuning chosen with N1")):
+        experiment = find(name)
+        assert whose in experiment.protocol(Settings(**experiment.settings))
 
 
 def test_step_times(tmp_path, tiny, monkeypatch):

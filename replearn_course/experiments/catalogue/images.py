@@ -56,7 +56,7 @@ def _few(how: str, claim: str | None = None) -> tuple[Metric, ...]:
     )
 
 
-_N2_RATES = (0.03, 0.05)  # of classifier and encoder where N2 is fine-tuned; the default is N1's
+_N2_RATES = (0.03, 0.05)  # of classifier and encoder, where N2 is fine-tuned after VICReg; the default is N1's
 
 #: What makes a method itself, of its settings.
 _METHOD_CLAUSES = {
